@@ -1,0 +1,1 @@
+"""Everything as one object: images, containers, runs; and the options they take."""

@@ -1,0 +1,138 @@
+"""The one table of run options: what `box.run`, the cell magics and the command line accept, under which flags.
+
+Names are `docker run`'s flags with underscores, plural where several may be given. How a value is read stands in
+`option_values`, what it does to the container in `spec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kernelbox.oci.value import Value
+
+Kind = Literal["str", "int", "float", "flag", "size", "duration", "list"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Option(Value):
+    """One run option. A "flag" takes no value, a "list" may be given more than once, the other kinds take one value.
+
+    `default` is what help says happens without it; `choices` are for completion and are checked elsewhere."""
+
+    name: str
+    flags: tuple[str, ...]
+    kind: Kind
+    metavar: str
+    help: str
+    group: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+
+
+def _group(group: str, *rows: tuple[str, str, Kind, str, str] | tuple[str, str, Kind, str, str, str]) -> list[Option]:
+    """Options of one group; a row is name, flags, kind, metavar, help, and the default's wording where there is one."""
+    return [Option(row[0], tuple(row[1].split()), row[2], row[3], row[4], group, *row[5:]) for row in rows]
+
+
+GENERAL = _group(
+    "general",
+    ("name", "--name", "str", "NAME", "call the container NAME", "a free name"),
+    ("profile", "--profile", "str", "PROFILE", "strict settings in one word: lab (for exercises) or grade (for marking)"),
+    ("timeout", "--timeout", "duration", "TIME", "kill everything in the container after TIME (seconds, or like 1m30s)"),
+    ("stop_signal", "--stop-signal", "str", "SIGNAL", "the signal that asks the command to end", "the image's, or SIGTERM"),
+    ("labels", "-l --label", "list", "KEY=VALUE", "note KEY=VALUE about the container"),
+    ("annotations", "--annotation", "list", "KEY=VALUE", "note KEY=VALUE in the container's config.json, for tools"),
+    ("interactive", "-i --interactive", "flag", "", "connect the command's standard input"),
+    ("tty", "-t --tty", "flag", "", "give the command a terminal"),
+)
+
+COMMAND = _group(
+    "command",
+    ("user", "-u --user", "str", "USER[:GROUP]", "run as this user, by name or number", "the image's, or root"),
+    ("group_add", "--group-add", "list", "GROUP", "one more group for the user, by name or number"),
+    ("workdir", "-w --workdir", "str", "DIR", "start in this directory of the container", "the image's, or /"),
+    ("env", "-e --env", "list", "NAME=VALUE", "set an environment variable; NAME alone passes on the caller's value"),
+    ("env_file", "--env-file", "list", "FILE", "set the variables listed in FILE, one NAME=VALUE a line"),
+    ("entrypoint", "--entrypoint", "str", "PROGRAM", "run this in place of the image's entry point"),
+    ("umask", "--umask", "str", "MODE", "the mode bits that new files do not get, in octal", "0022"),
+    ("hostname", "-h --hostname", "str", "NAME", "what the container calls itself", "12 letters of its id"),
+    ("domainname", "--domainname", "str", "NAME", "the NIS domain name of the container"),
+)
+
+LIMITS = _group(
+    "limits",
+    ("cpus", "--cpus", "float", "N", "at most the time of N processors; 1.5 is one and a half", "no limit"),
+    ("cpu_shares", "-c --cpu-shares", "int", "WEIGHT", "share of the processors when they are scarce", "1024"),
+    ("cpu_period", "--cpu-period", "int", "MICROSECONDS", "length of the scheduler's accounting period", "100000"),
+    ("cpu_quota", "--cpu-quota", "int", "MICROSECONDS", "processor time within each period"),
+    ("cpuset_cpus", "--cpuset-cpus", "str", "LIST", "run only on these processors: 0-2,5"),
+    ("cpuset_mems", "--cpuset-mems", "str", "LIST", "use memory only of these nodes: 0,1"),
+    ("memory", "-m --memory", "size", "SIZE", "at most this much memory: 256m, 1.5g", "no limit"),
+    ("memory_swap", "--memory-swap", "size", "SIZE", "memory and swap together; -1 is no limit", "as much as memory"),
+    ("memory_reservation", "--memory-reservation", "size", "SIZE", "push back to this much when memory is scarce"),
+    ("pids_limit", "--pids-limit", "int", "N", "at most N processes and threads; -1 is no limit", "2048"),
+    ("blkio_weight", "--blkio-weight", "int", "WEIGHT", "share of the disks when they are busy, 10 to 1000"),
+    ("device_read_bps", "--device-read-bps", "list", "DISK:SIZE", "read at most SIZE a second from DISK"),
+    ("device_write_bps", "--device-write-bps", "list", "DISK:SIZE", "write at most SIZE a second to DISK"),
+    ("device_read_iops", "--device-read-iops", "list", "DISK:N", "at most N reads a second from DISK"),
+    ("device_write_iops", "--device-write-iops", "list", "DISK:N", "at most N writes a second to DISK"),
+    ("oom_score_adj", "--oom-score-adj", "int", "N", "how early the kernel kills it when memory is out", "500"),
+    ("ulimits", "--ulimit", "list", "TYPE=SOFT[:HARD]", "a limit of every process: nofile=1024, cpu=10:20"),
+    ("shm_size", "--shm-size", "size", "SIZE", "the size of /dev/shm", "64m"),
+)
+
+SECURITY = _group(
+    "security",
+    ("cap_add", "--cap-add", "list", "NAME", "give one more capability (NET_ADMIN), or ALL"),
+    ("cap_drop", "--cap-drop", "list", "NAME", "take one capability away, or ALL"),
+    ("privileged", "--privileged", "flag", "", "all capabilities, no system call filter, nothing masked"),
+    ("security_opt", "--security-opt", "list", "OPTION", "no-new-privileges, seccomp=FILE|unconfined, unmask=PATH|ALL"),
+    ("userns", "--userns", "str", "MODE", "ids of the container: auto (its own), host, keep-id (yours kept)", "auto"),
+    ("read_only", "--read-only", "flag", "", "let nothing be written but to mounts"),
+)
+
+ISOLATION = _group(
+    "isolation",
+    ("network", "--network --net", "str", "NETWORK", "none (only a loopback of its own) or host (the machine's)", "none"),
+    ("pid", "--pid", "str", "MODE", "private, or host: see and signal the machine's processes", "private"),
+    ("ipc", "--ipc", "str", "MODE", "private, shareable, none (no /dev/shm), or host", "private"),
+    ("uts", "--uts", "str", "MODE", "private, or host: the machine's host name", "private"),
+    ("cgroupns", "--cgroupns", "str", "MODE", "private, or host: see the machine's control groups", "private"),
+    ("sysctls", "--sysctl", "list", "NAME=VALUE", "a kernel setting of the container: net.core.somaxconn=4096"),
+)
+
+FILES = _group(
+    "files",
+    ("volumes", "-v --volume", "list", "SOURCE:TARGET[:ro]", "show a folder or file of the machine in the container"),
+    ("mounts", "--mount", "list", "KEY=VALUE,...", "a mount in long form: type=bind,source=/data,target=/data,readonly"),
+    ("tmpfs", "--tmpfs", "list", "TARGET[:OPTIONS]", "an empty folder in memory: /tmp:size=64m,mode=1777"),
+    ("devices", "--device", "list", "PATH[:TARGET[:rwm]]", "let the container use this device of the machine"),
+    ("device_cgroup_rules", "--device-cgroup-rule", "list", "RULE", "allow a kind of device: 'c 10:200 rw'"),
+)
+
+CHOICES = {
+    "profile": ("lab", "grade"),
+    "userns": ("auto", "host", "keep-id"),
+    "network": ("none", "host"),
+    "pid": ("private", "host"),
+    "ipc": ("private", "shareable", "none", "host"),
+    "uts": ("private", "host"),
+    "cgroupns": ("private", "host"),
+}
+"""What the options that take a word accept."""
+
+
+def _with_choices(option: Option) -> Option:
+    words = CHOICES.get(option.name)
+    if words is None:
+        return option
+    return Option(
+        option.name, option.flags, option.kind, option.metavar, option.help, option.group, option.default, words
+    )
+
+
+OPTIONS: tuple[Option, ...] = tuple(
+    _with_choices(option) for option in [*GENERAL, *COMMAND, *LIMITS, *SECURITY, *ISOLATION, *FILES]
+)
+BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}

@@ -1,0 +1,30 @@
+"""The one door to C: `ffi`, `lib`, and `check`, which turns a negative result into an exception.
+
+Only this package imports the compiled module. `lib` holds the functions of api.h, the numbers of the plan format and the
+kernel's constants (from the compiler, never typed by hand).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kernelbox.errors import KernelError
+from kernelbox.native._native import ffi, lib
+
+__all__ = ["MONITOR_PROGRAM", "cstring", "check", "ffi", "lib"]
+
+MONITOR_PROGRAM = Path(__file__).with_name("kb-monitor")
+
+
+def check(result: int, operation: str, thing: object = "", *, hint: str | None = None) -> int:
+    """Return `result`, or raise KernelError ("could not `operation` `thing`: ...") where it is a negative errno."""
+    if result < 0:
+        raise KernelError(-result, operation, str(thing), hint=hint)
+    return result
+
+
+def cstring(text: str | bytes | None) -> object:
+    """What a `const char *` parameter takes: bytes without NUL, or NULL for None."""
+    if text is None:
+        return ffi.NULL
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,87 @@
+/* The boundary between Python and C: read by gcc (through kb.h) and, word for word, by cffi.
+ * Functions return 0 or a number >= 0 on success and -errno on failure; they keep no state and call nothing back.
+ * Descriptors they return are close-on-exec and belong to the caller. Strings are NUL-terminated, NULL where said. */
+
+const char *kb_version(void);
+
+/* -- files and mounts: open(2) family and the mount API, one system call each ------------------------------------- */
+int kb_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int kb_open_tree(int dir, const char *path, unsigned int flags);
+int kb_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned int flags);
+int kb_fsopen(const char *type, unsigned int flags);
+int kb_fsconfig(int fs, unsigned int command, const char *key, const char *value, int aux);
+int kb_fsmount(int fs, unsigned int flags, unsigned int attributes);
+int kb_fs_message(int fs, char *text, size_t size);   /* the kernel's own words on the last failure of this fs */
+int kb_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set, uint64_t clear, uint64_t propagation,
+                     int userns);                     /* userns -1: none */
+int kb_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+int kb_umount2(const char *target, int flags);
+int kb_pivot_root(const char *new_root, const char *put_old);
+
+/* -- namespaces, processes, credentials -------------------------------------------------------------------------- */
+int kb_unshare(unsigned long flags);
+int kb_setns(int fd, int type);
+/* Makes the namespaces of `flags` (CLONE_NEW*) in a helper that ends at once; fds[] gets one descriptor for each set
+ * flag in the order user, mnt, pid, net, ipc, uts, cgroup, time (-1 where not asked). A user namespace gets the maps
+ * (text as for /proc/PID/uid_map); the others then belong to it. */
+int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid_map, int fds[8]);
+int kb_pidfd_open(int pid, unsigned int flags);
+int kb_pidfd_send_signal(int pidfd, int signal);
+int kb_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int kb_capget(int pid, uint64_t sets[3]);             /* effective, permitted, inheritable */
+int kb_capset(const uint64_t sets[3]);
+
+/* -- BPF: a device filter on a v2 cgroup ------------------------------------------------------------------------- */
+int kb_bpf_load_device_filter(const void *instructions, unsigned int count);
+int kb_bpf_attach(int cgroup, int program);
+int kb_bpf_count(int cgroup);                         /* device programs attached to the cgroup */
+
+/* -- seccomp: libseccomp, opened at run time --------------------------------------------------------------------- */
+struct kb_seccomp_rule {
+    const char *syscall;
+    uint32_t action;
+    uint32_t compares;                                /* 0 to 6 argument tests, all of which must hold */
+    uint32_t argument[6];
+    uint32_t operation[6];                            /* enum scmp_compare */
+    uint64_t a[6], b[6];
+};
+/* Compiles rules to classic BPF of the native architecture; every other architecture is killed. Returns the number of
+ * bytes written, -ENOENT where libseccomp is not installed, -E2BIG where `size` is too small. Unknown names are skipped. */
+int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32_t default_action, void *code, size_t size);
+
+/* -- the monitor ------------------------------------------------------------------------------------------------- */
+int kb_memfd_sealed(const char *name, const void *bytes, size_t size);
+/* Starts `program` (a descriptor, fexecve) with argv and no environment, in a new session, by clone3(CLONE_VM|CLONE_VFORK),
+ * so that the cost does not depend on the caller's size. Only fds[0..count) stay open in it, as 0, 1, 2, ... Returns the
+ * pid of a child that the caller must wait for. */
+int kb_spawn(int program, const char *const argv[], const int fds[], int count);
+
+enum { KB_DONE = 1, KB_FULL = 2, KB_TICK = 4, KB_GONE = 8 };
+
+/* One request to the monitor and the conversation that follows it. Zero it, set the inputs, call kb_converse until the
+ * result has KB_DONE (reply complete, streams at their end) or KB_GONE (the monitor closed the connection). */
+struct kb_talk {
+    int socket;
+    /* to send: a request of `size` bytes with descriptors; with `pipes`, three more: the container's stdin, stdout, stderr */
+    const void *request;
+    size_t size;
+    const int *fds;
+    int count;
+    int pipes;                                        /* bit 0, 1, 2: make a pipe for stdin, stdout, stderr */
+    int sent;
+    /* our ends of the pipes: -1 where there is none or it has ended */
+    int in, out, err;
+    const char *input;
+    size_t input_size, input_done;
+    char *out_buffer, *err_buffer;                    /* filled from 0; the caller empties them and zeroes *_used */
+    size_t buffer_size, out_used, err_used;
+    /* answers: messages from the monitor, one after the other, each led by its uint32_t length */
+    char *reply;
+    size_t reply_size, reply_used;
+    int finished;                                     /* the last message of the conversation has come */
+    int received_fd;                                  /* a descriptor that came with an answer (a terminal), or -1 */
+};
+/* Sends what is to send, then moves bytes until something is worth waking Python for: KB_DONE, KB_FULL (a buffer is full),
+ * KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a signal. */
+int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
+int kb_connect(const char *path);                     /* a SOCK_SEQPACKET connection to a UNIX socket */

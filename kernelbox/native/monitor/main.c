@@ -1,0 +1,126 @@
+/* kb-monitor LISTENER-ON-0: started by the first launch of a store, gone after its last container and connection.
+ *
+ * Descriptors from the engine: 0 the listening socket, 1 and 2 the log, 3 the store's monitor lock (held by being open),
+ * 4 the runtime folder, 5 (rootless) a socket on which the engine says that the id maps are written. */
+#include "monitor.h"
+
+#include <grp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+struct monitor monitor;
+
+static struct plan farewell;
+
+/* The last part of a set-up plan is what the monitor does as the last thing: the folders of the store's groups go. */
+void farewell_set(const struct plan *plan)
+{
+    int first = plan->head.before + plan->head.inside, count = plan->head.after;
+    struct kb_op *ops = malloc(((size_t)count + 1) * sizeof *ops);
+    char *text = malloc(plan->head.text_size);
+    struct kb_traced *trace = calloc((size_t)count + 1, sizeof *trace);
+    if (!ops || !text || !trace)
+        abort();
+    memcpy(ops, plan->ops + first, (size_t)count * sizeof *ops);
+    memcpy(text, plan->text, plan->head.text_size);
+    free((void *)(uintptr_t)farewell.ops);
+    free((void *)(uintptr_t)farewell.text);
+    free(farewell.trace);
+    farewell = (struct plan){.ops = ops, .text = text, .trace = trace, .failed_op = -1};
+    farewell.head.after = (uint16_t)count;
+    farewell.head.fail_op = -1;
+    for (int slot = 0; slot < KB_SHARED_SLOTS; slot++)
+        farewell.slots[slot] = -1;
+}
+
+static int fail(const char *what, int error)
+{
+    fprintf(stderr, "kb-monitor: could not %s: %s\n", what, strerror(-error));
+    return 1;
+}
+
+/* For an ordinary user: a user namespace in which we are root; its maps are written from outside (newuidmap). */
+static int become_root_of_namespace(void)
+{
+    char byte;
+    pid_t pid = getpid();
+    if (unshare(CLONE_NEWUSER) || write(5, &pid, sizeof pid) != sizeof pid)
+        return -errno;
+    if (read(5, &byte, 1) != 1)
+        return -ECANCELED;
+    close(5);
+    if (setresgid(0, 0, 0) || setresuid(0, 0, 0))
+        return -errno;
+    return 0;
+}
+
+static void dispatch(struct watch *watch)
+{
+    switch (watch->kind) {
+    case WATCH_LISTENER: connection_accept(); break;
+    case WATCH_CONNECTION: connection_ready((struct connection *)watch); break;
+    case WATCH_CONTAINER: container_ended((struct container *)watch); break;
+    case WATCH_SWEEPER: sweeper_report(); break;
+    }
+}
+
+/* One event at a time: handling one may free what another would have pointed to. */
+static void serve(void)
+{
+    bool wanted = false;
+    for (bool began = false;;) {
+        struct epoll_event event;
+        int count = epoll_wait(monitor.epoll, &event, 1, wanted ? 0 : -1);
+        if (count > 0)
+            dispatch(event.data.ptr);
+        began = began || monitor.connections;
+        if (began && !monitor.connections && !monitor.containers)
+            return;
+        wanted = count > 0 || pool_refill_one();       /* only while nothing else is to be done */
+    }
+}
+
+static int start(bool rootless)
+{
+    static struct watch listener = {WATCH_LISTENER, -1};
+    int result = rootless ? become_root_of_namespace() : 0;
+    if (result)
+        return fail("become root of a user namespace", result);
+    prctl(PR_SET_DUMPABLE, 0);                         /* nobody traces, reads or overwrites us, nor a child before exec */
+    prctl(PR_SET_NAME, "kb-monitor");
+    umask(0);
+    for (size_t i = 0; i < sizeof monitor.shared / sizeof *monitor.shared; i++)
+        monitor.shared[i] = -1;
+    for (int fd = 0; fd < 5; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    monitor.listener = fcntl(0, F_DUPFD_CLOEXEC, 5);
+    monitor.epoll = epoll_create1(EPOLL_CLOEXEC);
+    listener.fd = monitor.listener;
+    if (monitor.listener < 0 || monitor.epoll < 0 || watch_add(&listener))
+        return fail("listen", -errno);
+    result = namespaces_open(rootless);
+    return result ? fail("make the template mount namespace", result) : 0;
+}
+
+int main(int count, char **arguments)
+{
+    bool rootless = count > 1 && !strcmp(arguments[1], "rootless");
+    if (count < 2) {
+        fprintf(stderr, "kb-monitor %s: started by kernelbox, not by hand\n", KB_VERSION);
+        return 2;
+    }
+    pid_t pid = fork();
+    if (pid)
+        return pid < 0;
+    int result = start(rootless);
+    if (result)
+        return result;
+    serve();
+    unlinkat(4, "monitor.sock", 0);
+    run_every_op(&farewell, 0, farewell.head.after);
+    sweeper_end();
+    return 0;
+}

@@ -1,0 +1,172 @@
+/* Operations on mounts. Mounts are made detached and attached to descriptors; inside a container no path is used twice. */
+#include "monitor.h"
+
+#include <linux/openat2.h>
+#include <linux/securebits.h>
+#include <sys/fsuid.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+OPERATION(op_open_tree)
+{
+    const char *path = text_at(plan, op->text[0]);
+    unsigned int flags = (unsigned int)op->num[0] | (path ? 0 : AT_EMPTY_PATH);
+    return keep_fd(plan, op->slot[3], sys_open_tree(slot_fd(plan, op->slot[0]), path ? path : "", flags));
+}
+
+OPERATION(op_set_attr)
+{
+    int userns = op->slot[1] == KB_NO_SLOT ? -1 : slot_fd(plan, op->slot[1]);
+    return sys_mount_setattr(slot_fd(plan, op->slot[0]), "", AT_EMPTY_PATH | (unsigned int)op->num[3], op->num[0], op->num[1],
+                             op->num[2], userns);
+}
+
+OPERATION(op_fsopen) { return keep_fd(plan, op->slot[3], sys_fsopen(text_at(plan, op->text[0]))); }
+
+/* What the kernel has to say about a file system context that refused: up to a line of text, "e message". */
+static int with_kernel_words(int fs, int result)
+{
+    char words[256];
+    ssize_t count;
+    if (result < 0 && (count = read(fs, words, sizeof words)) > 0)
+        record_add(0, words, (size_t)count);
+    return result;
+}
+
+OPERATION(op_fsconfig)
+{
+    int fs = slot_fd(plan, op->slot[0]);
+    int aux = op->slot[1] == KB_NO_SLOT ? 0 : slot_fd(plan, op->slot[1]);
+    return with_kernel_words(fs, sys_fsconfig(fs, (unsigned int)op->num[0], text_at(plan, op->text[0]),
+                                              text_at(plan, op->text[1]), aux));
+}
+
+OPERATION(op_fscreate)
+{
+    /* Overlay makes its work folder as the caller. On an idmapped upper layer that must be an id of the container, or it
+     * silently becomes read-only; and the change of id must not cost us our capabilities. */
+    int fs = slot_fd(plan, op->slot[0]);
+    bool other = op->num[0] || op->num[1];
+    if (other) {
+        if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP))
+            return -errno;
+        setfsgid((gid_t)op->num[1]);
+        setfsuid((uid_t)op->num[0]);
+    }
+    int result = with_kernel_words(fs, sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    if (other) {
+        setfsuid(0);
+        setfsgid(0);
+        prctl(PR_SET_SECUREBITS, 0);
+    }
+    return result;
+}
+
+OPERATION(op_fsmount)
+{
+    int fs = slot_fd(plan, op->slot[0]);
+    int result = with_kernel_words(fs, sys_fsmount(fs, (unsigned int)op->num[0]));
+    if (result < 0)
+        return result;
+    drop_fd(plan, op->slot[0]);
+    return keep_fd(plan, op->slot[3], result);
+}
+
+OPERATION(op_attach)
+{
+    int target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), (enum kb_target)op->num[0]);
+    if (target < 0 || op->slot[0] == KB_NO_SLOT) {
+        if (target >= 0)
+            close(target);
+        return target < 0 ? target : 0;
+    }
+    int result = sys_move_mount(slot_fd(plan, op->slot[0]), "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    close(target);
+    return result;
+}
+
+OPERATION(op_root)
+{
+    /* The namespace is a copy of the template, whose only mount is an empty tmpfs: nothing of the host lies below. */
+    int root = slot_fd(plan, op->slot[0]);
+    int result = sys_move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+    if (result < 0)
+        return result;
+    return fchdir(root) || chroot(".") ? -errno : 0;
+}
+
+static int hide(int source, int target)
+{
+    int clone = sys_open_tree(source, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+    if (clone < 0)
+        return clone;
+    int result = sys_move_mount(clone, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    close(clone);
+    return result;
+}
+
+OPERATION(op_mask)
+{
+    struct stat status;
+    int target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), KB_TARGET_EXISTS);
+    if (target == -ENOENT)
+        return 0;
+    if (target < 0)
+        return target;
+    int result = or_errno(fstat(target, &status));
+    if (!result)
+        result = hide(slot_fd(plan, S_ISDIR(status.st_mode) ? op->slot[0] : op->slot[2]), target);
+    close(target);
+    return result;
+}
+
+OPERATION(op_readonly)
+{
+    int target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), KB_TARGET_EXISTS);
+    if (target == -ENOENT)
+        return 0;
+    if (target < 0)
+        return target;
+    int clone = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
+    int result = clone < 0 ? clone : sys_mount_setattr(clone, "", AT_EMPTY_PATH | AT_RECURSIVE, op->num[0], 0, 0, -1);
+    if (!result)
+        result = sys_move_mount(clone, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    if (clone >= 0)
+        close(clone);
+    close(target);
+    return result;
+}
+
+OPERATION(op_mount)
+{
+    return or_errno(mount(text_at(plan, op->text[0]), text_at(plan, op->text[1]), text_at(plan, op->text[2]),
+                          (unsigned long)op->num[0], text_at(plan, (uint32_t)op->num[1])));
+}
+
+OPERATION(op_umount) { return or_errno(umount2(text_at(plan, op->text[0]), (int)op->num[0])); }
+
+OPERATION(op_pivot)
+{
+    int root = slot_fd(plan, op->slot[0]);
+    int result = sys_move_mount(root, "", AT_FDCWD, text_at(plan, op->text[0]), MOVE_MOUNT_F_EMPTY_PATH);
+    if (result < 0)
+        return result;
+    if (fchdir(root) || syscall(SYS_pivot_root, ".", "."))
+        return -errno;
+    return umount2(".", MNT_DETACH) || chdir("/") ? -errno : 0;
+}
+
+OPERATION(op_propagation)
+{
+    return or_errno(mount(NULL, text_at(plan, op->text[0]), NULL, (unsigned long)op->num[0], NULL));
+}
+
+OPERATION(op_pty_peer)
+{
+    int master = slot_fd(plan, op->slot[0]), unlocked = 0;
+    if (ioctl(master, TIOCSPTLCK, &unlocked))
+        return -errno;
+    return keep_fd(plan, op->slot[3], or_errno(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)));
+}

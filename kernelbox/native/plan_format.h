@@ -1,0 +1,8 @@
+/* The wire format with what it needs around it. */
+#pragma once
+
+#include <stdint.h>
+
+#include "plan.h"
+
+#define KB_MAGIC 0x4b423031u

@@ -1,0 +1,1 @@
+"""What is copied into a container to run a Python cell there."""

@@ -1,0 +1,112 @@
+"""Fixtures of every test. `nothing_left` is the one that all tests run under: see leaks.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import busybox
+import leaks
+import ordinary_user as users
+import pytest
+from waiting import DEADLINE, wait_until
+
+if TYPE_CHECKING:
+    from kernelbox import Engine
+
+# numpy's linear algebra would start threads when it is first imported, in whichever test that is.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "leaves(*kinds, reason): the test may leave things of these kinds, see leaks.Snapshot")
+    leaks.become_subreaper()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid():
+        pytest.skip("needs to be root")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test that left a mount, process, namespace, cgroup, interface, descriptor, thread or temporary folder."""
+    marks = list(request.node.iter_markers("leaves"))
+    excused = frozenset(kind for mark in marks for kind in mark.args)
+    assert excused <= leaks.KINDS, f"no such kind of leak: {excused - leaks.KINDS}"
+    before = leaks.snapshot()
+    yield
+    left: list[str] = []
+
+    def clean() -> bool:
+        left[:] = leaks.snapshot().left_since(before, excused)
+        return not left
+
+    try:
+        wait_until(clean, deadline=DEADLINE)
+    except AssertionError:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture
+def root_only() -> None:
+    """Skips where the tests do not run as root."""
+    if os.geteuid():
+        pytest.skip("needs to be root")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a store of this test's own, which engines, commands and notebooks started by it use too."""
+    root = tmp_path / "store"
+    monkeypatch.setenv("KERNELBOX_ROOT", str(root))
+    monkeypatch.delenv("KERNELBOX_HOST", raising=False)
+    return root
+
+
+@pytest.fixture
+def engine(store: Path) -> Iterator[Engine]:
+    """An engine on `store`, closed at the end."""
+    from kernelbox import Engine
+
+    with Engine(root=store) as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
+def busybox_rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete small root file system, for reading only: tests that write into one build their own (busybox.build)."""
+    try:
+        return busybox.build(tmp_path_factory.mktemp("busybox") / "root")
+    except busybox.Missing as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def _test_user() -> Iterator[users.User]:
+    try:
+        user, made = users.make()
+    except FileNotFoundError as reason:
+        pytest.skip(f"no ordinary user can be made: {reason}")
+    yield user
+    if made:
+        users.remove()
+
+
+@pytest.fixture
+def ordinary_user(_test_user: users.User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[users.User]:
+    """Somebody who is not root, with a home folder of this test's own: `.run(argv)`, `.python(code)`."""
+    base = tmp_path_factory.getbasetemp()
+    home = tmp_path_factory.mktemp("home")
+    modes = {folder: folder.stat().st_mode for folder in (base, base.parent)}
+    for folder, mode in modes.items():
+        folder.chmod(mode | 0o011)  # pytest makes them for root alone; the user has to pass through
+    (home / "run").mkdir()
+    for folder in (home, home / "run"):
+        os.chown(folder, _test_user.uid, _test_user.gid)
+    yield replace(_test_user, home=home)
+    for folder, mode in modes.items():
+        folder.chmod(mode)

@@ -1,0 +1,171 @@
+"""What a test left behind: everything of a machine that a container engine takes and must give back.
+
+conftest.py takes a `snapshot()` before and after each test. pytest is made a subreaper (prctl(2)), so a process that is
+orphaned becomes its child instead of init's, and every process that a test started stays in reach.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+OURS = ("kernelbox", "kb-")
+"""How the names of everything that kernelbox makes on a machine begin or what they contain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One sentence for every thing that exists, by kind."""
+
+    mounts: frozenset[str]
+    processes: frozenset[str]
+    namespaces: frozenset[str]
+    cgroups: frozenset[str]
+    interfaces: frozenset[str]
+    descriptors: frozenset[str]
+    threads: frozenset[str]
+    folders: frozenset[str]
+
+    def left_since(self, before: Snapshot, excused: frozenset[str] = frozenset()) -> list[str]:
+        """What is here and was not `before`, but for the kinds that are `excused`."""
+        return [
+            f"{kind.name}: {thing}"
+            for kind in fields(self)
+            if kind.name not in excused
+            for thing in sorted(getattr(self, kind.name) - getattr(before, kind.name))
+        ]
+
+
+KINDS = frozenset(kind.name for kind in fields(Snapshot))
+
+
+def become_subreaper() -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def snapshot() -> Snapshot:
+    gc.collect()
+    processes = list(descendants())
+    return Snapshot(
+        mounts=frozenset(mounts()),
+        processes=frozenset(map(str, processes)),
+        namespaces=frozenset(namespaces(processes)),
+        cgroups=frozenset(cgroups()),
+        interfaces=frozenset(line.split(":")[0].strip() for line in lines("/proc/net/dev")[2:]),
+        descriptors=frozenset(descriptors()),
+        threads=frozenset(f"{thread.name} {thread.ident}" for thread in threading.enumerate()),
+        folders=frozenset(folders()),
+    )
+
+
+def lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(errors="surrogateescape").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def mounts() -> Iterator[str]:
+    for line in lines("/proc/self/mountinfo"):
+        number, _, _, root, point, *rest = line.split(" ")
+        kind, source = rest[rest.index("-") + 1 :][:2]
+        yield f"{kind} {source}{root} on {point} (mount {number})"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    parent: int
+    session: int
+    state: str
+    name: str
+    started: int
+
+    def __str__(self) -> str:
+        state = "zombie " if self.state == "Z" else ""
+        return f"{state}{self.name} (pid {self.pid}, started at tick {self.started})"
+
+
+def processes() -> Iterator[Process]:
+    for entry in os.listdir("/proc"):  # noqa: PTH208  # Path.iterdir would make 300 objects of which we want the digits
+        if entry.isdigit() and (text := lines(f"/proc/{entry}/stat")):
+            name, _, rest = "\n".join(text).partition("(")[2].rpartition(")")
+            words = rest.split()
+            yield Process(int(entry), int(words[1]), int(words[3]), words[0], name, int(words[19]))
+
+
+def descendants() -> Iterator[Process]:
+    """Every process that came from this one; zombies that on another machine would be init's are reaped instead."""
+    children: dict[int, list[Process]] = {}
+    for process in processes():
+        children.setdefault(process.parent, []).append(process)
+    queue = [os.getpid()]
+    while queue:
+        for process in children.get(queue.pop(), []):
+            if reaped_orphan(process):
+                continue
+            queue.append(process.pid)
+            yield process
+
+
+def reaped_orphan(process: Process) -> bool:
+    """A zombie in a session which is not ours and which it does not lead: an orphan, not a child nobody waited for."""
+    if process.state != "Z" or process.parent != os.getpid() or process.session in (os.getsid(0), process.pid):
+        return False
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    return True
+
+
+def namespaces(of: list[Process]) -> Iterator[str]:
+    """Those that are not ours: of our descendants, and of files that pin one (mounts() and descriptors() see them too)."""
+    own = set(links("/proc/self/ns"))
+    for process in of:
+        for link in {*links(f"/proc/{process.pid}/ns"), *links(f"/proc/{process.pid}/fd")} - own:
+            if link.partition(":")[0] in ("mnt", "pid", "net", "ipc", "uts", "user", "cgroup", "time"):
+                yield f"{link} held by {process}"
+
+
+def links(folder: str) -> Iterator[str]:
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for entry in Path(folder).iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+                yield os.readlink(entry)  # noqa: PTH115  # what a namespace link says is no path
+
+
+def cgroups() -> Iterator[str]:
+    roots = [line.split(" ")[4] for line in lines("/proc/self/mountinfo") if " - cgroup" in line]
+    for root in roots:
+        for folder, _, _ in os.walk(root):
+            if any(name in folder.removeprefix(root) for name in OURS):
+                yield folder
+
+
+def descriptors() -> Iterator[str]:
+    folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number in os.listdir(folder):
+            with suppress(FileNotFoundError):
+                target = os.readlink(f"/proc/self/fd/{number}")
+                if int(number) != folder:
+                    yield f"{number} -> {target}"
+    finally:
+        os.close(folder)
+
+
+def folders() -> Iterator[str]:
+    """Volatile state outside any store, which goes with the last container, and forgotten temporary files."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "/run")
+    for parent in {tempfile.gettempdir(), "/tmp", "/dev/shm", "/run/kernelbox", f"{runtime}/kernelbox"}:
+        own = parent.endswith("/kernelbox")
+        with suppress(FileNotFoundError, PermissionError):
+            yield from (str(path) for path in Path(parent).iterdir() if own or path.name.startswith(OURS))
