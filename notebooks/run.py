@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 CELL_TIMEOUT = 300
 """Seconds after which a cell counts as stuck."""
@@ -52,6 +53,7 @@ def execute(path: Path) -> bool:
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        config=Config({"KernelManager": {"transport": "ipc"}}),  # not over TCP, which others on the machine can reach
         resources={"metadata": {"path": str(path.parent)}},
     )
     with client.setup_kernel():
@@ -67,7 +69,8 @@ def execute(path: Path) -> bool:
 
 def main() -> None:
     paths = [Path(argument) for argument in sys.argv[1:]]
-    raise SystemExit(0 if all([execute(path) for path in paths]) else 1)
+    results = [execute(path) for path in paths]
+    raise SystemExit(0 if all(results) else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The root file system of most tests: one static program, a link for each of its commands, a passwd and a group file."""
+"""The root file system of most tests: a static program, links for its commands, a passwd and a group file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from pathlib import Path
 
 import debian
 
-PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n"
-GROUP = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\nalice:x:1000:\nstaff:x:50:alice\n"
+PASSWD = """\
+root:x:0:0:root:/root:/bin/sh
+nobody:x:65534:65534:nobody:/:/bin/false
+alice:x:1000:1000:Alice:/home/alice:/bin/sh
+"""
+GROUP = """\
+root:x:0:
+tty:x:5:
+staff:x:50:alice
+alice:x:1000:
+nogroup:x:65534:
+"""
 FOLDERS = ("bin", "dev", "etc", "home/alice", "proc", "root", "run", "sbin", "sys", "tmp", "usr/bin", "var/tmp")
 PT_INTERP = 3
 

@@ -22,7 +22,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "leaves(*kinds, reason): the test may leave things of these kinds, see leaks.Snapshot")
+    config.addinivalue_line(
+        "markers", "leaves(*kinds, reason): it may leave such things (the fields of leaks.Snapshot)"
+    )
     leaks.become_subreaper()
 
 
@@ -33,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails the test that left a mount, process, namespace, cgroup, interface, descriptor, thread or temporary folder."""
+    """Fails the test that left a mount, process, namespace, cgroup, interface, descriptor, thread or folder."""
     marks = list(request.node.iter_markers("leaves"))
     excused = frozenset(kind for mark in marks for kind in mark.args)
     assert excused <= leaks.KINDS, f"no such kind of leak: {excused - leaks.KINDS}"
@@ -78,7 +80,7 @@ def engine(store: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def busybox_rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete small root file system, for reading only: tests that write into one build their own (busybox.build)."""
+    """A complete small root file system, for reading only: a test that writes into one builds its own."""
     try:
         return busybox.build(tmp_path_factory.mktemp("busybox") / "root")
     except busybox.Missing as reason:

@@ -127,7 +127,7 @@ def reaped_orphan(process: Process) -> bool:
 
 
 def namespaces(of: list[Process]) -> Iterator[str]:
-    """Those that are not ours: of our descendants, and of files that pin one (mounts() and descriptors() see them too)."""
+    """Those that are not ours and that a descendant is in or holds open."""
     own = set(links("/proc/self/ns"))
     for process in of:
         for link in {*links(f"/proc/{process.pid}/ns"), *links(f"/proc/{process.pid}/fd")} - own:
@@ -153,9 +153,9 @@ def cgroups() -> Iterator[str]:
 def descriptors() -> Iterator[str]:
     folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for number in os.listdir(folder):
+        for number in os.listdir(folder):  # noqa: PTH208  # a descriptor
             with suppress(FileNotFoundError):
-                target = os.readlink(f"/proc/self/fd/{number}")
+                target = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115  # "pipe:[1]" is no path
                 if int(number) != folder:
                     yield f"{number} -> {target}"
     finally:

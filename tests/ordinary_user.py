@@ -52,8 +52,8 @@ class User:
 
     def environment(self) -> dict[str, str]:
         keep = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-        runtime = self.home / "run"
-        return {**keep, "HOME": str(self.home), "USER": self.name, "XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(self.home)}
+        home = str(self.home)
+        return {**keep, "USER": self.name, "HOME": home, "TMPDIR": home, "XDG_RUNTIME_DIR": f"{home}/run"}
 
     def run(
         self,

@@ -1,1 +1,1 @@
-"""Everything as one object: images, containers, runs; and the options they take."""
+"""Everything as one object: `Engine`, its images and containers, and what a run returns."""

@@ -6,16 +6,15 @@ Names are `docker run`'s flags with underscores, plural where several may be giv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from kernelbox.oci.value import Value
+from kernelbox.oci.value import frozen
 
 Kind = Literal["str", "int", "float", "flag", "size", "duration", "list"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Option(Value):
+@frozen
+class Option:
     """One run option. A "flag" takes no value, a "list" may be given more than once, the other kinds take one value.
 
     `default` is what help says happens without it; `choices` are for completion and are checked elsewhere."""
@@ -38,9 +37,28 @@ def _group(group: str, *rows: tuple[str, str, Kind, str, str] | tuple[str, str, 
 GENERAL = _group(
     "general",
     ("name", "--name", "str", "NAME", "call the container NAME", "a free name"),
-    ("profile", "--profile", "str", "PROFILE", "strict settings in one word: lab (for exercises) or grade (for marking)"),
-    ("timeout", "--timeout", "duration", "TIME", "kill everything in the container after TIME (seconds, or like 1m30s)"),
-    ("stop_signal", "--stop-signal", "str", "SIGNAL", "the signal that asks the command to end", "the image's, or SIGTERM"),
+    (
+        "profile",
+        "--profile",
+        "str",
+        "PROFILE",
+        "strict settings in one word: lab (for exercises) or grade (for marking)",
+    ),
+    (
+        "timeout",
+        "--timeout",
+        "duration",
+        "TIME",
+        "kill everything in the container after TIME (seconds, or like 1m30s)",
+    ),
+    (
+        "stop_signal",
+        "--stop-signal",
+        "str",
+        "SIGNAL",
+        "the signal that asks the command to end",
+        "the image's, or SIGTERM",
+    ),
     ("labels", "-l --label", "list", "KEY=VALUE", "note KEY=VALUE about the container"),
     ("annotations", "--annotation", "list", "KEY=VALUE", "note KEY=VALUE in the container's config.json, for tools"),
     ("interactive", "-i --interactive", "flag", "", "connect the command's standard input"),
@@ -94,7 +112,14 @@ SECURITY = _group(
 
 ISOLATION = _group(
     "isolation",
-    ("network", "--network --net", "str", "NETWORK", "none (only a loopback of its own) or host (the machine's)", "none"),
+    (
+        "network",
+        "--network --net",
+        "str",
+        "NETWORK",
+        "none (only a loopback of its own) or host (the machine's)",
+        "none",
+    ),
     ("pid", "--pid", "str", "MODE", "private, or host: see and signal the machine's processes", "private"),
     ("ipc", "--ipc", "str", "MODE", "private, shareable, none (no /dev/shm), or host", "private"),
     ("uts", "--uts", "str", "MODE", "private, or host: the machine's host name", "private"),
@@ -105,7 +130,13 @@ ISOLATION = _group(
 FILES = _group(
     "files",
     ("volumes", "-v --volume", "list", "SOURCE:TARGET[:ro]", "show a folder or file of the machine in the container"),
-    ("mounts", "--mount", "list", "KEY=VALUE,...", "a mount in long form: type=bind,source=/data,target=/data,readonly"),
+    (
+        "mounts",
+        "--mount",
+        "list",
+        "KEY=VALUE,...",
+        "a mount in long form: type=bind,source=/data,target=/data,readonly",
+    ),
     ("tmpfs", "--tmpfs", "list", "TARGET[:OPTIONS]", "an empty folder in memory: /tmp:size=64m,mode=1777"),
     ("devices", "--device", "list", "PATH[:TARGET[:rwm]]", "let the container use this device of the machine"),
     ("device_cgroup_rules", "--device-cgroup-rule", "list", "RULE", "allow a kind of device: 'c 10:200 rw'"),

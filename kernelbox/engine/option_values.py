@@ -8,26 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from kernelbox.engine.option_table import CHOICES
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci import capability_names
-from kernelbox.oci.runtime_spec import UNLIMITED, Rlimit
-from kernelbox.oci.units import parse_duration, parse_size
-
-MIB = 1 << 20
-MIN_MEMORY = 6 * MIB
-"""Docker's least memory limit: below it nothing starts."""
+from kernelbox.oci.units import parse_duration
 
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _HOST_LETTERS = _NAME_LETTERS - {"_"}
 _CONTROL = frozenset(map(chr, range(32))) | {"\x7f"}
 _TRUE = frozenset({"1", "t", "true", "yes", "on"})
 _FALSE = frozenset({"0", "f", "false", "no", "off"})
-RLIMITS = frozenset(
-    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
-)
 
 
 def text(value: object) -> str:
@@ -79,7 +70,7 @@ def integer(value: object, low: int, high: int) -> int:
     return value
 
 
-def _integer_between(low: int, high: int, *, zero_is_unset: bool = False) -> Callable[[object], int | None]:
+def integer_between(low: int, high: int, *, zero_is_unset: bool = False) -> Callable[[object], int | None]:
     def read(value: object) -> int | None:
         if zero_is_unset and value in (0, "0"):
             return None
@@ -125,7 +116,7 @@ def pairs(value: object) -> dict[str, str]:
     return dict(items)
 
 
-def annotations(value: object) -> dict[str, str]:
+def annotation_pairs(value: object) -> dict[str, str]:
     result = pairs(value)
     for key in result:
         if key.startswith("io.kernelbox."):
@@ -171,109 +162,6 @@ def entrypoint(value: object) -> tuple[str, ...]:
         except ValueError as error:
             raise InvalidOption(f"{value!r}: {str(error).lower()}") from None
     return texts(value)
-
-
-def size(value: object) -> int | None:
-    """Bytes; 0 means no limit, as in Docker."""
-    return parse_size(value) or None  # type: ignore[arg-type]  # refuses other types itself
-
-
-def memory(value: object) -> int | None:
-    result = size(value)
-    if result is not None and result < MIN_MEMORY:
-        raise InvalidOption(f"{value!r} is less than 6 MiB", hint='no program starts in less: try "16m"')
-    return result
-
-
-def memory_swap(value: object) -> int | None:
-    return -1 if value in (-1, "-1") else size(value)
-
-
-def cpus(value: object) -> float | None:
-    try:
-        result = float(value)  # type: ignore[arg-type]  # TypeError is caught
-    except (TypeError, ValueError):
-        raise InvalidOption(f"expected a number of processors, got {value!r}") from None
-    if isinstance(value, bool) or not 0 <= result < 1e6:
-        raise InvalidOption(f"{value!r} is not a number of processors", hint="1.5 is one and a half")
-    if 0 < result < 0.01:
-        raise InvalidOption(f"{value!r} is less than 0.01, the least that the scheduler can share out")
-    return result or None
-
-
-def pids_limit(value: object) -> int:
-    """-1 is no limit; 0 too, as in Docker."""
-    return integer(value, -1, 4_194_304) or -1
-
-
-def cpu_list(value: object) -> str:
-    """A list like "0-2,5" (cpuset(7)), in its shortest form; also a list of integers."""
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        value = ",".join(str(each) for each in value)
-    return format_list(parse_list(line(str(value) if isinstance(value, int) else value)))
-
-
-def parse_list(listed: str) -> frozenset[int]:
-    """The numbers of a list like "0-2,5". Raises InvalidOption."""
-    numbers: set[int] = set()
-    for part in listed.strip().split(","):
-        first, dash, last = part.strip().partition("-")
-        ends = (first, last if dash else first)
-        if not all(end.isascii() and end.isdecimal() and len(end) <= 4 for end in ends) or int(ends[0]) > int(ends[1]):
-            raise InvalidOption(f"{listed[:60]!r} is not a list of numbers", hint='like "0-2,5"')
-        numbers.update(range(int(ends[0]), int(ends[1]) + 1))
-    return frozenset(numbers)
-
-
-def format_list(numbers: Iterable[int]) -> str:
-    """The shortest list like "0-2,5"."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
-
-
-def ulimits(value: object) -> tuple[Rlimit, ...]:
-    """`["nofile=1024:2048"]`, `{"nofile": 1024}`, `{"nofile": (1024, 2048)}` or docker-py's Ulimit objects."""
-    given: list[tuple[str, object]]
-    if isinstance(value, Mapping) and "Name" not in value:
-        given = [(text(key), each) for key, each in value.items()]
-    else:
-        several = [value] if isinstance(value, str | Mapping) else list(value)  # type: ignore[call-overload]
-        given = [_split_ulimit(each) for each in several]
-    return tuple({limit.type: limit for limit in (_rlimit(*each) for each in given)}.values())
-
-
-def _split_ulimit(value: object) -> tuple[str, object]:
-    if isinstance(value, Mapping):
-        return text(value.get("Name")), (value.get("Soft", -1), value.get("Hard", value.get("Soft", -1)))
-    key, equals, limits = text(value).partition("=")
-    if not equals:
-        raise InvalidOption(f"{value!r} has no '='", hint="like nofile=1024:2048")
-    return key, tuple(limits.split(":"))
-
-
-def _rlimit(key: str, limits: object) -> Rlimit:
-    word = key.strip().lower().removeprefix("rlimit_")
-    if word not in RLIMITS:
-        raise InvalidOption(f"unknown limit {key!r}", hint="one of " + ", ".join(sorted(RLIMITS)))
-    if isinstance(limits, Mapping):
-        limits = (limits.get("soft", -1), limits.get("hard", limits.get("soft", -1)))
-    both = limits if isinstance(limits, tuple | list) else (limits,)
-    if len(both) not in (1, 2):
-        raise InvalidOption(f"{key}={limits!r} is not SOFT or SOFT:HARD")
-    soft, hard = (_rlimit_number(each) for each in (both[0], both[-1]))
-    if soft > hard:
-        raise InvalidOption(f"{word}: the soft limit {soft} is above the hard limit {hard}")
-    return Rlimit("RLIMIT_" + word.upper(), hard=hard, soft=soft)
-
-
-def _rlimit_number(value: object) -> int:
-    number = -1 if value == "unlimited" else integer(value, -1, UNLIMITED)
-    return UNLIMITED if number == -1 else number
 
 
 def capabilities(value: object) -> tuple[str, ...]:
@@ -323,7 +211,7 @@ def duration(value: object) -> float:
     return seconds
 
 
-def _choice(option: str) -> Callable[[object], str]:
+def choice(option: str) -> Callable[[object], str]:
     words = CHOICES[option]
 
     def read(value: object) -> str:
@@ -331,7 +219,7 @@ def _choice(option: str) -> Callable[[object], str]:
         if word in words:
             return word
         if word.startswith("container:"):
-            raise NotSupported(f"{option}={word!r}: joining another container is not possible yet")
+            raise NotSupported(f"joining another container ({word!r}) is not possible yet")
         raise InvalidOption(f"{word!r} is not one of {', '.join(words)}", hint=near(word, words))
 
     return read
@@ -342,50 +230,3 @@ def network(value: object) -> str:
     if word in CHOICES["network"]:
         return word
     raise NotSupported(f"the network {word!r} does not exist", hint='"none" has a loopback, "host" is the machine\'s')
-
-
-PARSERS: dict[str, Callable[[object], Any]] = {
-    "name": name,
-    "profile": _choice("profile"),
-    "timeout": duration,
-    "stop_signal": stop_signal,
-    "labels": pairs,
-    "annotations": annotations,
-    "interactive": flag,
-    "tty": flag,
-    "user": line,
-    "group_add": texts,
-    "workdir": absolute_path,
-    "env": environment,
-    "env_file": texts,
-    "entrypoint": entrypoint,
-    "umask": umask,
-    "hostname": hostname,
-    "domainname": hostname,
-    "cpus": cpus,
-    "cpu_shares": _integer_between(2, 262_144, zero_is_unset=True),
-    "cpu_period": _integer_between(1_000, 1_000_000, zero_is_unset=True),
-    "cpu_quota": _integer_between(1_000, 1 << 50, zero_is_unset=True),
-    "cpuset_cpus": cpu_list,
-    "cpuset_mems": cpu_list,
-    "memory": memory,
-    "memory_swap": memory_swap,
-    "memory_reservation": memory,
-    "pids_limit": pids_limit,
-    "blkio_weight": _integer_between(10, 1000, zero_is_unset=True),
-    "oom_score_adj": _integer_between(-1000, 1000),
-    "ulimits": ulimits,
-    "shm_size": size,
-    "cap_add": capabilities,
-    "cap_drop": capabilities,
-    "privileged": flag,
-    "security_opt": texts,
-    "userns": _choice("userns"),
-    "read_only": flag,
-    "network": network,
-    "pid": _choice("pid"),
-    "ipc": _choice("ipc"),
-    "uts": _choice("uts"),
-    "cgroupns": _choice("cgroupns"),
-}
-"""Option name to reader; those of mounts, devices and sysctls join in `options`."""

@@ -29,8 +29,29 @@ USAGE_COLUMNS: dict[str, str] = {
     "net_rx_bytes_total": "Int64",
     "net_tx_bytes_total": "Int64",
 }
-"""The columns of a frame of runs with their types. Names end in their unit, counters in `_total`; missing (NA) is what the
+"""The columns of a frame of runs with their types. Names end in their unit, counters in `_total`. NA is what this
 machine cannot tell. `time` is when the run began."""
 
 _COUNTERS = ("cpu_usage_seconds", "cpu_user_seconds", "cpu_system_seconds")
 _COUNTS = ("io_read_bytes", "io_write_bytes", "net_rx_bytes", "net_tx_bytes")
+
+
+def usage_row(run: Any) -> dict[str, object]:
+    """One finished run (a RunResult, or what has its attributes) as a row with USAGE_COLUMNS."""
+    usage = run.usage
+    return {
+        "time": run.started_at,
+        "container_id": run.container.id,
+        "name": run.container.name,
+        "image": run.image,
+        "command": " ".join(run.command),
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "oom_killed": run.oom_killed,
+        "timed_out": run.timed_out,
+        "wall_seconds": usage.wall_seconds,
+        **{f"{name}_total": getattr(usage, name) for name in _COUNTERS},
+        "memory_peak_bytes": usage.memory_peak_bytes,
+        "pids_peak": usage.pids_peak,
+        **{f"{name}_total": getattr(usage, name) for name in _COUNTS},
+    }

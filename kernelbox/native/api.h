@@ -70,7 +70,7 @@ struct kb_talk {
     int pipes;                                        /* bit 0, 1, 2: make a pipe for stdin, stdout, stderr */
     int sent;
     /* our ends of the pipes: -1 where there is none or it has ended */
-    int in, out, err;
+    int inp, out, err;
     const char *input;
     size_t input_size, input_done;
     char *out_buffer, *err_buffer;                    /* filled from 0; the caller empties them and zeroes *_used */
@@ -80,6 +80,7 @@ struct kb_talk {
     size_t reply_size, reply_used;
     int finished;                                     /* the last message of the conversation has come */
     int received_fd;                                  /* a descriptor that came with an answer (a terminal), or -1 */
+    int adopt;                                        /* read a terminal that comes as `out` instead */
 };
 /* Sends what is to send, then moves bytes until something is worth waking Python for: KB_DONE, KB_FULL (a buffer is full),
  * KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a signal. */

@@ -9,6 +9,7 @@ enum kb_op_code {
     KB_OP_SYMLINK,       /* symlinkat(text[1], slot[0], text[0]) */
     KB_OP_CHOWN,         /* fchownat(slot[0], text[0], uid num[0], gid num[1], AT_SYMLINK_NOFOLLOW) */
     KB_OP_WRITE,         /* openat2(slot[0], text[0], flags num[1], mode num[2], resolve num[3]); write text[1], num[0] bytes */
+    KB_OP_SETXATTR,      /* extended attribute text[1] of text[0] in slot[0] becomes text[2], num[0] bytes */
     KB_OP_HOLD,          /* in the last part: keep slot[0] open until everything is over */
 
     /* mounts */
@@ -65,7 +66,7 @@ enum kb_op_code {
     /* after the end */
     KB_OP_READ,          /* the file text[0] of slot[0] to the record under the key num[0]; a missing file is fine */
     KB_OP_WAIT_EMPTY,    /* wait until no process is left in the v2 group text[0] (its folder) of slot[0] */
-    KB_OP_RMDIR,         /* rmdir text[0] of slot[0], waiting for what is ending; a missing folder is fine */
+    KB_OP_RMDIR,         /* rmdir text[0] of slot[0]; num[0]: tries while it is busy; a missing folder is fine */
     KB_OP_SWEEP,         /* rename text[0] of slot[0] into the folder slot[1], where the sweeper deletes it */
     KB_OP_END
 };
@@ -97,7 +98,7 @@ struct kb_request {
     int16_t fail_op, fail_errno;                      /* make this operation fail, for tests; -1: none */
     uint32_t text_size, last_text;                    /* the text of the last part begins at last_text and is kept */
     int32_t signal;
-    int16_t big;                                      /* 1: operations and text are in a memfd, the last descriptor */
+    int16_t big;                                      /* not 0: operations and text are in a memfd, the slot big - 1 */
     int16_t reserved;
 };                                                    /* then the operations, then the text */
 

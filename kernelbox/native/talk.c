@@ -35,7 +35,7 @@ static void close_fd(int *fd)
 
 static int make_pipes(struct kb_talk *talk, int *passed, int *count)
 {
-    int *ours[3] = {&talk->in, &talk->out, &talk->err};
+    int *ours[3] = {&talk->inp, &talk->out, &talk->err};
     for (int i = 0; i < 3; i++) {
         int ends[2];
         if (!(talk->pipes & 1 << i))
@@ -83,7 +83,7 @@ static int send_request(struct kb_talk *talk)
     for (int i = talk->count; i < count; i++)
         close(passed[i]);
     if (result) {
-        close_fd(&talk->in);
+        close_fd(&talk->inp);
         close_fd(&talk->out);
         close_fd(&talk->err);
     }
@@ -96,6 +96,11 @@ static void take_descriptor(struct kb_talk *talk, struct msghdr *message)
     for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part))
         if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
             memcpy(&talk->received_fd, CMSG_DATA(part), sizeof(int));
+    if (talk->adopt && talk->received_fd >= 0) {
+        talk->out = talk->received_fd;                 /* at the end of a terminal a read gives EIO: read_output closes it */
+        talk->received_fd = -1;
+        fcntl(talk->out, F_SETFL, O_NONBLOCK);
+    }
 }
 
 /* struct kb_answer begins with its type and whether it is the last one (plan.h). */
@@ -133,7 +138,7 @@ static void write_input(struct kb_talk *talk)
     sigemptyset(&broken);
     sigaddset(&broken, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken, &before);
-    ssize_t count = write(talk->in, talk->input + talk->input_done, talk->input_size - talk->input_done);
+    ssize_t count = write(talk->inp, talk->input + talk->input_done, talk->input_size - talk->input_done);
     int error = errno;
     if (count < 0 && error == EPIPE && !sigpending(&pending) && sigismember(&pending, SIGPIPE))
         sigtimedwait(&broken, NULL, &none);
@@ -141,7 +146,7 @@ static void write_input(struct kb_talk *talk)
     if (count > 0)
         talk->input_done += (size_t)count;
     if (talk->input_done == talk->input_size || (count < 0 && error != EAGAIN && error != EINTR))
-        close_fd(&talk->in);
+        close_fd(&talk->inp);
 }
 
 static void read_output(int *fd, char *buffer, size_t size, size_t *used)
@@ -190,7 +195,7 @@ static int step(struct kb_talk *talk, int wait_ms)
         {talk->finished ? -1 : talk->socket, POLLIN, 0},
         {talk->out, POLLIN, 0},
         {talk->err, POLLIN, 0},
-        {talk->in, POLLOUT, 0},
+        {talk->inp, POLLOUT, 0},
     };
     if (poll(watched, 4, wait_ms) < 0)
         return -errno;
@@ -217,6 +222,6 @@ int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms)
     }
     if (result < 0 || talk->finished)                  /* nobody is left to read what was not written yet */
         if (result != -EINTR)
-            close_fd(&talk->in);
+            close_fd(&talk->inp);
     return result;
 }

@@ -122,8 +122,8 @@ def _plain(item: Any) -> object:
     if isinstance(item, tuple):
         return list(item) if not item or isinstance(item[0], str | int) else [encode(each) for each in item]
     if isinstance(item, Mapping):
-        return {key: each if isinstance(each, str) else encode(each) for key, each in item.items()}
-    return item if isinstance(item, str | int | float) else encode(item)
+        return {key: _plain(each) for key, each in item.items()}
+    return encode(item) if dataclasses.is_dataclass(item) else item
 
 
 _encoders: dict[type, tuple[tuple[str, str, bool], ...]] = {}

@@ -7,13 +7,14 @@ Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kernelbox.oci import codec
 from kernelbox.oci.codec import Int64
+from kernelbox.oci.value import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Healthcheck:
     """How to ask the container whether it is well; times in nanoseconds, as Docker writes them."""
 
@@ -25,7 +26,7 @@ class Healthcheck:
     retries: Int64 | None = field(default=None, metadata={"json": "Retries"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageConfig:
     """Defaults for every container of one image. `env` entries are "NAME=value"; `user` is text, resolved at launch."""
 
@@ -49,8 +50,8 @@ class ImageConfig:
 EMPTY = ImageConfig()
 
 
-def parse(document: bytes | str | dict[str, object]) -> ImageConfig:
+def parse(document: bytes | str | Mapping[str, object]) -> ImageConfig:
     """The `config` of an image's configuration file (the whole file is given). Raises InvalidOption naming the path."""
-    whole = document if isinstance(document, dict) else codec.load(document, "image configuration")
+    whole = document if isinstance(document, Mapping) else codec.load(document, "image configuration")
     config = whole.get("config")
     return EMPTY if config is None else codec.decode(ImageConfig, config, "config")

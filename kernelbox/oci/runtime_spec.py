@@ -12,13 +12,13 @@ are reached through this module too, and are loaded when first asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 
 from kernelbox.errors import InvalidOption
 from kernelbox.oci import codec
 from kernelbox.oci.codec import Choices, Int64, Uint16, Uint32, Uint64
-from kernelbox.oci.value import Value
+from kernelbox.oci.value import frozen
 
 if TYPE_CHECKING:
     from kernelbox.oci.runtime_spec_rare import (
@@ -87,16 +87,16 @@ UNLIMITED = (1 << 64) - 1
 """RLIM_INFINITY, as `rlimits[].soft` and `.hard` write it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Root(Value):
+@frozen
+class Root:
     """The root file system: `path` relative to the bundle, or absolute."""
 
     path: str
     readonly: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class IdMapping(Value):
+@frozen
+class IdMapping:
     """`size` ids from `container_id` on are the host's from `host_id` on (user_namespaces(7))."""
 
     container_id: Uint32 = field(metadata={"json": "containerID"})
@@ -104,8 +104,8 @@ class IdMapping(Value):
     size: Uint32
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Mount(Value):
+@frozen
+class Mount:
     """One mount; `options` are those of mount(8) plus rro, idmap, tmpcopyup and such."""
 
     destination: str
@@ -116,16 +116,16 @@ class Mount(Value):
     gid_mappings: tuple[IdMapping, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class ConsoleSize(Value):
+@frozen
+class ConsoleSize:
     """Characters of the terminal; used only with `Process.terminal`."""
 
     height: Uint16
     width: Uint16
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class User(Value):
+@frozen
+class User:
     """Numeric ids inside the container; names are resolved before this form."""
 
     uid: Uint32
@@ -134,8 +134,8 @@ class User(Value):
     additional_gids: tuple[Uint32, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Capabilities(Value):
+@frozen
+class Capabilities:
     """The five sets of capabilities(7), names in the long form (CAP_CHOWN)."""
 
     bounding: tuple[str, ...] = ()
@@ -145,8 +145,8 @@ class Capabilities(Value):
     ambient: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Rlimit(Value):
+@frozen
+class Rlimit:
     """One limit of getrlimit(2): `type` is RLIMIT_NOFILE and so on, UNLIMITED is no limit."""
 
     type: str
@@ -154,8 +154,8 @@ class Rlimit(Value):
     soft: Uint64
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Process(Value):
+@frozen
+class Process:
     """What runs: arguments, environment ("NAME=value"), working directory, rights."""
 
     cwd: str
@@ -175,16 +175,16 @@ class Process(Value):
     exec_cpu_affinity: CpuAffinity | None = field(default=None, metadata={"json": "execCPUAffinity"})
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Namespace(Value):
+@frozen
+class Namespace:
     """A new namespace, or with `path` an existing one to join. A kind that is not listed is the caller's."""
 
     type: Annotated[str, Choices("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")]
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Device(Value):
+@frozen
+class Device:
     """A device node to make: `type` is c, b, u or p; mode and owner as in mknod(2)."""
 
     path: str
@@ -196,8 +196,8 @@ class Device(Value):
     gid: Uint32 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class DeviceRule(Value):
+@frozen
+class DeviceRule:
     """One line of the device controller: later lines win; no number means all, `access` is a part of "rwm"."""
 
     allow: bool
@@ -207,8 +207,8 @@ class DeviceRule(Value):
     access: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Memory(Value):
+@frozen
+class Memory:
     """Bytes; `swap` is memory plus swap; -1 is unlimited."""
 
     limit: Int64 | None = None
@@ -222,8 +222,8 @@ class Memory(Value):
     check_before_update: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Cpu(Value):
+@frozen
+class Cpu:
     """`shares` is a weight (1024 is usual), `quota` microseconds per `period`; `cpus` and `mems` lists like "0-3,5"."""
 
     shares: Uint64 | None = None
@@ -237,15 +237,15 @@ class Cpu(Value):
     idle: Int64 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Pids(Value):
+@frozen
+class Pids:
     """The most tasks at one time; 0 or less is unlimited."""
 
     limit: Int64
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class WeightDevice(Value):
+@frozen
+class WeightDevice:
     """The share of one disk, 10 to 1000."""
 
     major: Int64
@@ -254,8 +254,8 @@ class WeightDevice(Value):
     leaf_weight: Uint16 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class ThrottleDevice(Value):
+@frozen
+class ThrottleDevice:
     """The most bytes, or operations, per second on one disk."""
 
     major: Int64
@@ -263,8 +263,8 @@ class ThrottleDevice(Value):
     rate: Uint64
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class BlockIo(Value):
+@frozen
+class BlockIo:
     """Shares and rates of disks."""
 
     weight: Uint16 | None = None
@@ -280,8 +280,8 @@ class BlockIo(Value):
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Resources(Value):
+@frozen
+class Resources:
     """What the control groups of the container are told."""
 
     devices: tuple[DeviceRule, ...] = ()
@@ -295,8 +295,8 @@ class Resources(Value):
     unified: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Linux(Value):
+@frozen
+class Linux:
     """The part of the configuration that only Linux has."""
 
     uid_mappings: tuple[IdMapping, ...] = ()
@@ -316,8 +316,8 @@ class Linux(Value):
     time_offsets: Mapping[str, TimeOffset] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Config(Value):
+@frozen
+class Config:
     """One container, as its `config.json` says. `extra` holds top-level keys that are not Linux's (windows, vm ...)."""
 
     oci_version: str
@@ -337,9 +337,9 @@ class Config(Value):
         return result
 
 
-def parse(document: bytes | str | dict[str, object]) -> Config:
+def parse(document: bytes | str | Mapping[str, object]) -> Config:
     """The configuration in `document`. Raises InvalidOption that names the JSON path of what is wrong."""
-    value = document if isinstance(document, dict) else codec.load(document, "config.json")
+    value = dict(document) if isinstance(document, Mapping) else codec.load(document, "config.json")
     config = codec.decode(Config, value, names=_rare())
     _check(config)
     return config

@@ -5,11 +5,11 @@ Reached as `kernelbox.oci.runtime_spec.NAME`; a module of its own so that the us
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated
 
 from kernelbox.oci.codec import Choices, Int64, Uint32, Uint64
-from kernelbox.oci.value import Value
+from kernelbox.oci.value import frozen
 
 Action = Annotated[
     str,
@@ -39,8 +39,8 @@ Comparison = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Hook(Value):
+@frozen
+class Hook:
     """A program run at a point of the container's life; `timeout` in seconds."""
 
     path: str
@@ -49,8 +49,8 @@ class Hook(Value):
     timeout: Int64 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Hooks(Value):
+@frozen
+class Hooks:
     """The hooks, each list run in its order."""
 
     prestart: tuple[Hook, ...] = ()
@@ -61,8 +61,8 @@ class Hooks(Value):
     poststop: tuple[Hook, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SyscallArgument(Value):
+@frozen
+class SyscallArgument:
     """A condition on argument `index` of a system call; `value_two` is the mask of SCMP_CMP_MASKED_EQ."""
 
     index: Uint32
@@ -71,8 +71,8 @@ class SyscallArgument(Value):
     value_two: Uint64 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SyscallRule(Value):
+@frozen
+class SyscallRule:
     """What happens to the calls named, when all of `args` hold."""
 
     names: tuple[str, ...]
@@ -81,8 +81,8 @@ class SyscallRule(Value):
     args: tuple[SyscallArgument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Seccomp(Value):
+@frozen
+class Seccomp:
     """A system call filter, to be compiled for `architectures` (SCMP_ARCH_X86_64 ...)."""
 
     default_action: Action
@@ -94,8 +94,8 @@ class Seccomp(Value):
     syscalls: tuple[SyscallRule, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Scheduler(Value):
+@frozen
+class Scheduler:
     """sched_setattr(2) of the container's process."""
 
     policy: str
@@ -107,56 +107,56 @@ class Scheduler(Value):
     period: Uint64 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class IoPriority(Value):
+@frozen
+class IoPriority:
     """ioprio_set(2): IOPRIO_CLASS_RT, _BE or _IDLE, and 0 (first) to 7."""
 
     class_: str = field(metadata={"json": "class"})
     priority: Int64 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class CpuAffinity(Value):
+@frozen
+class CpuAffinity:
     """CPU lists for processes that enter later, before and after they have joined the control group."""
 
     initial: str = ""
     final: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class HugepageLimit(Value):
+@frozen
+class HugepageLimit:
     """Bytes of huge pages of one size ("2MB")."""
 
     page_size: str
     limit: Uint64
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class InterfacePriority(Value):
+@frozen
+class InterfacePriority:
     """The priority of what leaves through one network interface (net_prio, v1 only)."""
 
     name: str
     priority: Uint32
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class NetworkResources(Value):
+@frozen
+class NetworkResources:
     """Class and priorities of the network controllers (v1 only)."""
 
     class_id: Uint32 | None = field(default=None, metadata={"json": "classID"})
     priorities: tuple[InterfacePriority, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RdmaLimit(Value):
+@frozen
+class RdmaLimit:
     """Handles and objects of one RDMA device."""
 
     hca_handles: Uint32 | None = None
     hca_objects: Uint32 | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class IntelRdt(Value):
+@frozen
+class IntelRdt:
     """Cache and memory bandwidth classes of resctrl."""
 
     clos_id: str = field(default="", metadata={"json": "closID"})
@@ -166,16 +166,16 @@ class IntelRdt(Value):
     enable_mbm: bool = field(default=False, metadata={"json": "enableMBM"})
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Personality(Value):
+@frozen
+class Personality:
     """personality(2): LINUX or LINUX32."""
 
     domain: Annotated[str, Choices("LINUX", "LINUX32")]
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TimeOffset(Value):
+@frozen
+class TimeOffset:
     """How far a clock of the time namespace is ahead of the machine's."""
 
     secs: Int64 | None = None

@@ -11,15 +11,8 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 
 
-def print_to(stream: int, text: str) -> None:
-    """Write on the notebook's standard output (1) or standard error (2) at once."""
-    out = sys.stdout if stream == 1 else sys.stderr
-    out.write(text)
-    out.flush()
-
-
 class Origin:
-    """The cell which is running now. `pinned()` makes a thread's output its output.
+    """The cell which is running now. `show()` prints there, from any thread.
 
     From version 7 on, ipykernel files what a thread prints under whichever cell runs at that moment, unless the thread
     has said which request it works for. Older kernels and the terminal need no telling."""
@@ -28,9 +21,16 @@ class Origin:
         self._shell: Any = shell
         self._parent: Any = shell.get_parent() if hasattr(shell, "get_parent") else None
 
+    def show(self, stream: int, text: str) -> None:
+        """Print on the cell's standard output (1) or standard error (2), at once."""
+        with self.pinned():
+            out = sys.stdout if stream == 1 else sys.stderr
+            out.write(text)
+            out.flush()
+
     @contextmanager
     def pinned(self) -> Iterator[None]:
-        """For the calling thread; not needed in the thread that runs the cell."""
+        """Whatever the calling thread prints or displays goes to the cell."""
         if self._parent is None:
             yield
         elif hasattr(self._shell, "set_thread_parent"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from .terminal import TerminalText
@@ -54,7 +53,7 @@ class _Stream:
 class CellOutput:
     """Takes chunks as they come and calls `show` with text. `close()` shows the rest; it is a with-block.
 
-    What had to wait is shown by a timer's thread inside `around()`, which says which cell the output belongs to."""
+    What had to wait is shown by a timer's thread, so `show` has to say which cell the output belongs to."""
 
     def __init__(
         self,
@@ -62,12 +61,10 @@ class CellOutput:
         flood: Flood | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        around: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._show = show
         self._flood = flood or Flood()
         self._clock = clock
-        self._around = around
         self._streams = {1: _Stream(), 2: _Stream()}
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
@@ -121,8 +118,7 @@ class CellOutput:
             if self._closed:
                 return
             self._timer = None
-            with self._around():
-                self._pour()
+            self._pour()
             self._wait()
 
     @property

@@ -148,10 +148,12 @@ static void set_up(struct connection *connection, struct plan *plan)
     if (!result) {
         if (plan->head.inside)
             pool_configure(plan, plan->head.before, plan->head.inside, plan->head.signal);
-        farewell_set(plan);
+        if (plan->head.after)
+            farewell_set(plan);
     }
     struct kb_answer head = {
-        .type = result ? KB_FAILED : KB_OK, .last = 1, .error = -result, .op = plan->failed_op, .now_ns = now_ns(),
+        .type = result ? KB_FAILED : KB_OK, .last = 1, .error = -result, .op = plan->failed_op,
+        .pid = getpid(), .now_ns = now_ns(),
     };
     answer(connection, &head, plan, 0, plan->head.before, KB_NO_SLOT);
 }
@@ -184,7 +186,7 @@ static void handle(struct connection *connection, struct plan *plan)
     plan_close(plan);
 }
 
-/* Operations and text: behind the head, or, where they are too long for a message, in a memfd that came last. */
+/* Operations and text: behind the head, or, where they are too long for a message, in a sealed memfd. */
 static int find_body(struct plan *plan, size_t size, int given, struct body *body)
 {
     size_t count = (size_t)plan->head.before + plan->head.inside + plan->head.after;
@@ -194,9 +196,10 @@ static int find_body(struct plan *plan, size_t size, int given, struct body *bod
     if (count > KB_MAX_OPS || wanted > KB_MAX_PLAN || !plan->head.text_size)
         return -EINVAL;
     if (plan->head.big) {
-        if (!given || fstat(plan->slots[given - 1], &status) || (size_t)status.st_size != wanted)
+        int fd = plan->head.big > 0 && plan->head.big <= given ? plan->slots[plan->head.big - 1] : -1;
+        if (fstat(fd, &status) || (size_t)status.st_size != wanted || fcntl(fd, F_GET_SEALS) < (F_SEAL_SHRINK | F_SEAL_WRITE))
             return -EINVAL;
-        bytes = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE, plan->slots[given - 1], 0);
+        bytes = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED)
             return -errno;
         *body = (struct body){.mapped = bytes, .size = wanted};

@@ -62,10 +62,10 @@ OPERATION(op_rmdir)
 {
     /* A process that has ended is still counted in its group for a moment. */
     struct timespec moment = {0, 200000};
-    for (int tries = 0;; tries++) {
+    for (uint64_t tries = 1;; tries++) {
         if (!unlinkat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), AT_REMOVEDIR) || errno == ENOENT)
             return 0;
-        if (errno != EBUSY || tries == 5000)
+        if (errno != EBUSY || tries >= op->num[0])
             return -errno;
         nanosleep(&moment, NULL);
     }

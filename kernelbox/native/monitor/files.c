@@ -3,6 +3,7 @@
 
 #include <linux/bpf.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 OPERATION(op_open)
 {
@@ -39,6 +40,16 @@ OPERATION(op_write)
         return fd;
     ssize_t count = write(fd, text_at(plan, op->text[1]), op->num[0]);
     int result = count < 0 ? -errno : (size_t)count == op->num[0] ? 0 : -EIO;
+    close(fd);
+    return result;
+}
+
+OPERATION(op_setxattr)
+{
+    int fd = sys_openat2(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), O_RDONLY | O_NOFOLLOW, 0, 0);
+    if (fd < 0)
+        return fd;
+    int result = or_errno(fsetxattr(fd, text_at(plan, op->text[1]), text_at(plan, op->text[2]), op->num[0], 0));
     close(fd);
     return result;
 }

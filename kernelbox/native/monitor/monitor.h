@@ -76,7 +76,7 @@ void plan_close(struct plan *plan);
 /* files.c, mounts.c, process.c, network.c, ending.c: one function an operation */
 #define OPERATION(name) int name(struct plan *plan, const struct kb_op *op)
 OPERATION(op_open); OPERATION(op_mkdir); OPERATION(op_mknod); OPERATION(op_symlink); OPERATION(op_chown);
-OPERATION(op_write); OPERATION(op_hold);
+OPERATION(op_write); OPERATION(op_setxattr); OPERATION(op_hold);
 OPERATION(op_open_tree); OPERATION(op_set_attr); OPERATION(op_fsopen); OPERATION(op_fsconfig); OPERATION(op_fscreate);
 OPERATION(op_fsmount); OPERATION(op_attach); OPERATION(op_root); OPERATION(op_mask); OPERATION(op_readonly);
 OPERATION(op_mount); OPERATION(op_umount); OPERATION(op_pivot); OPERATION(op_propagation); OPERATION(op_pty_peer);

@@ -5,7 +5,7 @@
 
 static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_OPEN] = op_open, [KB_OP_MKDIR] = op_mkdir, [KB_OP_MKNOD] = op_mknod, [KB_OP_SYMLINK] = op_symlink,
-    [KB_OP_CHOWN] = op_chown, [KB_OP_WRITE] = op_write, [KB_OP_HOLD] = op_hold,
+    [KB_OP_CHOWN] = op_chown, [KB_OP_WRITE] = op_write, [KB_OP_SETXATTR] = op_setxattr, [KB_OP_HOLD] = op_hold,
     [KB_OP_OPEN_TREE] = op_open_tree, [KB_OP_SET_ATTR] = op_set_attr, [KB_OP_FSOPEN] = op_fsopen,
     [KB_OP_FSCONFIG] = op_fsconfig, [KB_OP_FSCREATE] = op_fscreate, [KB_OP_FSMOUNT] = op_fsmount,
     [KB_OP_ATTACH] = op_attach, [KB_OP_ROOT] = op_root, [KB_OP_MASK] = op_mask, [KB_OP_READONLY] = op_readonly,

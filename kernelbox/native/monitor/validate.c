@@ -31,6 +31,8 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     switch (op->code) {
     case KB_OP_WRITE:
         return op->text[0] && bytes_fit(head, op->text[1], op->num[0], 1);
+    case KB_OP_SETXATTR:
+        return op->text[0] && op->text[1] && bytes_fit(head, op->text[2], op->num[0], 1);
     case KB_OP_NETLINK:
         return bytes_fit(head, op->text[0], op->num[0], 1);
     case KB_OP_SECCOMP:

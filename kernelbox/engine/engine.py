@@ -1,0 +1,219 @@
+"""The engine in this process: no daemon, nothing to start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from kernelbox.engine import host_image
+from kernelbox.engine.images import Image, Images
+from kernelbox.engine.job import Job, Run
+from kernelbox.engine.kernel import Kernel
+from kernelbox.engine.options import RunOptions
+from kernelbox.engine.preparation import prepare
+from kernelbox.engine.result import RunResult
+from kernelbox.errors import InvalidOption, KernelBoxError
+from kernelbox.native import lib
+from kernelbox.runtime.connection import OnOutput
+from kernelbox.runtime.launch import Launch
+from kernelbox.runtime.monitor import Monitor
+from kernelbox.runtime.plan import Fault
+from kernelbox.runtime.setup import setup_plan
+from kernelbox.store.id_ranges import IdRange, IdRanges
+from kernelbox.store.names import hold_name
+from kernelbox.store.paths import StorePaths, runtime_base
+
+__all__ = ["Engine", "RunInput"]
+
+RunInput = bytes | str | IO[bytes] | IO[str] | None
+
+_POOL = 4
+
+
+class Engine:
+    """Containers, embedded in this process. Use it as a context manager, or `close` it; several may share one store.
+
+    `root` is the store's folder (default: KERNELBOX_ROOT, /var/lib/kernelbox for root, $XDG_DATA_HOME/kernelbox)."""
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.paths = StorePaths.of(Path(root) if root is not None else None)
+        self.images = Images()
+        self.closed = False
+        self._mutex = threading.Lock()
+        self._kernel: Kernel | None = None
+        self._monitor: Monitor | None = None
+        self._ranges: IdRanges | None = None
+        self._host_state: tuple[int, int] | None = None
+        self._rootless = os.geteuid() != 0
+        self._null = -1
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends what was started for this engine alone, and waits until its remains are deleted. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._monitor is not None:
+            self._monitor.wait_swept()
+            self._monitor.close()
+        if self._ranges is not None:
+            self._ranges.close()
+        if self._kernel is not None:
+            self._kernel.close()
+        if self._null >= 0:
+            os.close(self._null)
+
+    def run(
+        self,
+        image: str,
+        command: str | Sequence[str] | None = None,
+        *,
+        input: RunInput = None,
+        timeout: float | None = None,
+        check: bool = False,
+        on_output: OnOutput | None = None,
+        **options: Any,
+    ) -> RunResult:
+        """Runs a command in a new container, waits for its end and removes it: like subprocess.run.
+
+        `command` is a list, a string (split as a shell would) or None for the image's own; `input` bytes, text or a file;
+        `timeout` seconds, after which everything in the container is killed; `on_output(stream, chunk)` is called as output
+        arrives. The other options are those of `docker run` with underscores (RunOptions). A non-zero exit is an error only
+        with `check`. Raises InvalidOption, NotFound, StartError and its kinds, RunInterrupted."""
+        run = self._begin(image, command, input, on_output, timeout, options, fault=None)
+        return self._record(run.wait(self._timeout(timeout)), check=check)
+
+    def start(
+        self,
+        image: str,
+        command: str | Sequence[str] | None = None,
+        *,
+        input: RunInput = None,
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+        **options: Any,
+    ) -> Job:
+        """The same in the background; `on_output` is called in the job's thread. The container ends with this process."""
+        run = self._begin(image, command, input, on_output, timeout, options, fault=None)
+        return Job(run, self._timeout(timeout), lambda result: self._record(result, check=False) and None)
+
+    def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
+        """For tests: a run of which one step fails."""
+        return self._begin(image, command, None, None, None, options, fault=fault).wait(None)
+
+    @staticmethod
+    def _timeout(timeout: float | None) -> float | None:
+        if timeout is not None and not timeout >= 0:
+            raise InvalidOption(f"timeout: {timeout} is not a number of seconds")
+        return timeout
+
+    def _record(self, result: RunResult, *, check: bool) -> RunResult:
+        from kernelbox import history
+
+        history.last = result
+        return result.check() if check else result
+
+    def _begin(
+        self,
+        image: str,
+        command: str | Sequence[str] | None,
+        input: RunInput,
+        on_output: OnOutput | None,
+        timeout: float | None,
+        options: dict[str, Any],
+        *,
+        fault: Fault | None,
+    ) -> Run:
+        self._timeout(timeout)
+        chosen = RunOptions.make(**options)
+        found = self.images.get(image)
+        monitor = self._open()
+        if image == "host":
+            self._refresh_host(monitor)
+        words = shlex.split(command) if isinstance(command, str) else list(command or ())
+        with contextlib.ExitStack() as undo:
+            if chosen.name:
+                undo.enter_context(hold_name(self.paths.root / "names", chosen.name))
+            return self._launch(found, words, chosen, input, on_output, monitor, undo, fault)
+
+    def _launch(
+        self,
+        image: Image,
+        command: Sequence[str],
+        options: RunOptions,
+        input: RunInput,
+        on_output: OnOutput | None,
+        monitor: Monitor,
+        undo: contextlib.ExitStack,
+        fault: Fault | None,
+    ) -> Run:
+        assert self._kernel is not None
+        assert self._ranges is not None
+        ranges = self._ranges
+
+        def take_range() -> IdRange:
+            taken = ranges.take()
+            undo.callback(ranges.give, taken)
+            return taken
+
+        prepared = prepare(self._kernel, self.paths, image, command, options, take_range, rootless=self._rootless)
+        given, data = self._standard_input(input)
+        descriptors = list(prepared.descriptors)
+        if not data:
+            descriptors.append(("stdin", given))
+        launch = Launch(
+            monitor, prepared.plan, prepared.token, descriptors, input=data, on_output=on_output, fault=fault
+        )
+        launch.begin()
+        return Run(prepared, image, launch, undo.pop_all().close)
+
+    def _standard_input(self, input: RunInput) -> tuple[int, bytes]:
+        """A descriptor, or bytes to send."""
+        if isinstance(input, str):
+            input = input.encode()
+        if isinstance(input, bytes):
+            return self._null, input
+        if input is None:
+            return self._null, b""
+        with contextlib.suppress(OSError, AttributeError):
+            return input.fileno(), b""
+        content = input.read()
+        return self._null, content.encode() if isinstance(content, str) else content
+
+    def _open(self) -> Monitor:
+        """Finds out about the kernel and prepares the store at the first run."""
+        if self.closed:
+            raise KernelBoxError("this engine has been closed", hint="make a new kernelbox.Engine()")
+        with self._mutex:
+            if self._monitor is None:
+                self.paths.prepare()
+                self._kernel = Kernel()
+                self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+                self._ranges = IdRanges(runtime_base())
+                parents = self._kernel.hierarchy.parents(f"kernelbox/{self.paths.name}")
+                self._monitor = Monitor(self.paths, setup_plan(self.paths, parents, pool=_POOL), rootless=self._rootless)
+            return self._monitor
+
+    def _refresh_host(self, monitor: Monitor) -> None:
+        state = host_image.state_of_root()
+        with self._mutex:
+            if state != self._host_state:
+                monitor.prepare("host", host_image.mask_plan(rootless=self._rootless))
+                self._host_state = state
+
+
+def monitor_version() -> str:
+    """The version that the C part was built from."""
+    from kernelbox.native import ffi
+
+    return ffi.string(lib.kb_version()).decode()

@@ -1,0 +1,93 @@
+"""What every container gets unless it asks otherwise: the tables of isolation.
+
+Where a table follows Docker or podman it says so; where it is stricter, why.
+"""
+
+from __future__ import annotations
+
+from kernelbox.oci.runtime_spec import DeviceRule, Rlimit
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Docker's PATH for images that set none."""
+
+PIDS_LIMIT = 2048
+OOM_SCORE_ADJ = 500
+"""Raised, so that when memory is out the kernel ends a container before the notebook that started it."""
+UMASK = 0o022
+SHM_SIZE = 64 << 20
+CPU_PERIOD = 100_000
+
+NO_CORE = Rlimit("RLIMIT_CORE", hard=0, soft=0)
+"""No core files: core_pattern is the machine's, and a handler there would run outside with the container's data."""
+
+MASKED_PATHS: tuple[str, ...] = (
+    # what steers the machine, or waits for a mistake in a driver
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bootconfig",
+    "/proc/driver",
+    "/proc/dynamic_debug",
+    "/proc/mtrr",
+    "/proc/scsi",
+    # the memory, addresses, keys and command line of the machine's kernel
+    "/proc/cmdline",
+    "/proc/config.gz",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/modules",
+    "/proc/pagetypeinfo",
+    "/proc/slabinfo",
+    "/proc/vmallocinfo",
+    # what other people's programs do, finely enough to spy on them
+    "/proc/interrupts",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/schedstat",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    # serial numbers and firmware of the machine, and the kernel's own workshops
+    "/sys/devices/virtual/dmi",
+    "/sys/firmware",
+    "/sys/fs/bpf",
+    "/sys/fs/pstore",
+    "/sys/fs/selinux",
+    "/sys/kernel/boot_params",
+    "/sys/kernel/debug",
+    "/sys/kernel/notes",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+    "/sys/kernel/vmcoreinfo",
+)
+"""Docker's and podman's masked paths and more; those that a machine does not have are skipped at launch."""
+
+READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def _character(major: int, minor: int | None) -> DeviceRule:
+    return DeviceRule(allow=True, type="c", major=major, minor=minor, access="rwm")
+
+
+DENY_ALL = DeviceRule(allow=False, access="rwm")
+ALLOW_ALL = DeviceRule(allow=True, access="rwm")
+DEVICE_RULES: tuple[DeviceRule, ...] = (
+    DENY_ALL,
+    _character(1, 3),  # null
+    _character(1, 5),  # zero
+    _character(1, 7),  # full
+    _character(1, 8),  # random
+    _character(1, 9),  # urandom
+    _character(5, 0),  # tty
+    _character(5, 1),  # console
+    _character(5, 2),  # ptmx
+    _character(136, None),  # pts/*
+)
+"""Docker's rules without its two that let any node be made: making nodes needs a capability that nobody has here."""

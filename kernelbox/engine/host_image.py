@@ -1,0 +1,138 @@
+"""The image `host`: a copy-on-write view of this machine's own programs, with its secrets hidden.
+
+An overlay's lowest layer is "/", above it lies a small tmpfs, the mask. What the mask does not hide and is on the list
+shows through (/usr, /bin, /lib ...); /etc is replaced by copies of its harmless files; homes, /var, /run and everything
+else are empty or absent. Where the running Python lives outside /usr, that folder is bound read-only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from kernelbox.oci.image_config import ImageConfig
+from kernelbox.oci.runtime_spec import Mount
+from kernelbox.runtime.plan import Plan
+from kernelbox.runtime.setup import HOST_MASK
+from kernelbox.runtime.steps.base import Step
+from kernelbox.runtime.steps.files import HideLower, MakeFolder, MakeLink, MakeOpaque, WriteFile
+from kernelbox.runtime.steps.mounts import MakeMount
+
+__all__ = ["GROUP", "PASSWD", "host_config", "mask_plan", "python_binds", "state_of_root"]
+
+SHOWN = frozenset({"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32", "opt"})
+
+_EMPTY = {"root": 0o700, "home": 0o755, "mnt": 0o755, "media": 0o755, "srv": 0o755, "run": 0o755, "tmp": 0o1777,
+          "proc": 0o555, "sys": 0o555, "dev": 0o755, "var": 0o755, "etc": 0o755}  # fmt: skip
+_BELOW = {"var/tmp": 0o1777, "var/lib": 0o755, "var/cache": 0o755, "var/log": 0o755, "run/lock": 0o1777}
+
+_ETC = ("alternatives", "bash.bashrc", "ca-certificates.conf", "debian_version", "fonts", "ld.so.cache", "ld.so.conf",
+        "ld.so.conf.d", "locale.alias", "localtime", "magic", "mime.types", "nsswitch.conf", "os-release", "pki", "profile",
+        "profile.d", "protocols", "python3", "python3.11", "python3.12", "python3.13", "rpc", "services", "shells",
+        "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "inputrc", "java-17-openjdk", "perl", "matplotlibrc")  # fmt: skip
+
+PASSWD = (
+    b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nbin:x:2:2:bin:/bin:/usr/sbin/nologin\n"
+    b"www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\nuser:x:1000:1000:user:/home:/bin/sh\n"
+    b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+)
+GROUP = (
+    b"root:x:0:\ndaemon:x:1:\nbin:x:2:\nadm:x:4:\ntty:x:5:\ndisk:x:6:\nmail:x:8:\nwww-data:x:33:\nshadow:x:42:\nutmp:x:43:\n"
+    b"staff:x:50:\nusers:x:100:\nuser:x:1000:\nnogroup:x:65534:\n"
+)
+
+_MOST_FILES = 2000
+_MOST_BYTES = 1 << 20
+
+
+def state_of_root() -> tuple[int, int]:
+    """Changes when something appears in or goes from "/": the mask is then made anew, so that it is hidden too."""
+    status = os.stat("/")
+    return status.st_ino, status.st_mtime_ns
+
+
+def python_folders() -> tuple[Path, ...]:
+    """Where the running Python and its packages live, as far as that is not shown anyway; outer ones first."""
+    folders = {Path(folder).resolve() for folder in (sys.prefix, sys.base_prefix)}
+    apart = sorted(folder for folder in folders if folder.parts[1:2] and folder.parts[1] not in SHOWN)
+    return tuple(folder for folder in apart if not any(other in folder.parents for other in apart))
+
+
+def python_binds() -> tuple[Mount, ...]:
+    return tuple(Mount(str(f), "bind", str(f), ("rbind", "ro", "nosuid", "nodev")) for f in python_folders())
+
+
+def host_config() -> ImageConfig:
+    """This Python first on the PATH, a shell as the command."""
+    prefix = Path(sys.prefix).resolve()
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    if str(prefix) != "/usr":
+        path = f"{prefix}/bin:{path}"
+    shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
+    return ImageConfig(env=(f"PATH={path}", "LANG=C.UTF-8"), cmd=(shell,))
+
+
+def mask_plan(*, rootless: bool = False) -> Plan:
+    """Makes the mask, in the monitor, as the descriptor HOST_MASK."""
+    attribute = "user.overlay.opaque" if rootless else "trusted.overlay.opaque"
+    steps: list[Step] = [MakeMount("tmpfs", HOST_MASK, (("mode", "755"), ("size", "64m")))]
+    for name in sorted(os.listdir("/")):
+        if name not in SHOWN and name not in _EMPTY:
+            steps.append(HideLower(name, HOST_MASK))
+    for name, mode in _EMPTY.items():
+        steps += [MakeFolder(name, HOST_MASK, mode), MakeOpaque(name, HOST_MASK, attribute)]
+    steps += [MakeFolder(name, HOST_MASK, mode) for name, mode in _BELOW.items()]
+    steps += _etc()
+    made = set(_EMPTY) | set(_BELOW)
+    for folder in python_folders():
+        steps += _mount_point(folder, made, attribute)
+    return Plan(tuple(steps))
+
+
+def _mount_point(folder: Path, made: set[str], attribute: str) -> Iterator[Step]:
+    for parent in [*reversed(folder.parents), folder]:
+        name = str(parent).lstrip("/")
+        if name and name not in made:
+            made.add(name)
+            yield MakeFolder(name, HOST_MASK, 0o755)
+            if "/" not in name:  # a folder that would have been hidden: empty but for the mount point
+                yield MakeOpaque(name, HOST_MASK, attribute)
+
+
+def _etc() -> Iterator[Step]:
+    yield WriteFile("etc/passwd", PASSWD, HOST_MASK)
+    yield WriteFile("etc/group", GROUP, HOST_MASK)
+    budget = _MOST_FILES
+    made: set[str] = set()
+    for name in _ETC:
+        for step in _copy(Path("/etc", name), made):
+            budget -= 1
+            if budget < 0:
+                return
+            yield step
+
+
+def _copy(path: Path, made: set[str]) -> Iterator[Step]:
+    """Copies what everybody may read anyway; links as links."""
+    try:
+        status = path.lstat()
+    except OSError:  # not on this machine
+        return
+    name = str(path)[1:]
+    for parent in reversed(path.parents[:-2]):
+        above = str(parent)[1:]
+        if above not in made:
+            made.add(above)
+            yield MakeFolder(above, HOST_MASK)
+    if stat.S_ISLNK(status.st_mode):
+        yield MakeLink(name, os.readlink(path), HOST_MASK)
+    elif stat.S_ISDIR(status.st_mode) and status.st_mode & 0o005 == 0o005:
+        made.add(name)
+        yield MakeFolder(name, HOST_MASK)
+        for child in sorted(path.iterdir()):
+            yield from _copy(child, made)
+    elif stat.S_ISREG(status.st_mode) and status.st_mode & 0o004 and status.st_size <= _MOST_BYTES:
+        yield WriteFile(name, path.read_bytes(), HOST_MASK)

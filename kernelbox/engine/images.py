@@ -1,0 +1,134 @@
+"""Images by name: `host`, `dir:PATH` and `bundle:PATH`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kernelbox.engine import host_image
+from kernelbox.errors import ImageNotFound, InvalidOption
+from kernelbox.native import lib
+from kernelbox.oci.image_config import ImageConfig
+from kernelbox.oci.runtime_spec import Config, Mount
+from kernelbox.runtime.encoder import NONE
+from kernelbox.runtime.setup import HOST_MASK
+
+__all__ = ["Image", "ImageLayer", "Images"]
+
+_MOST_PASSWD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """A folder of the machine, or the mask of `host`."""
+
+    path: str = ""
+    source: str = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a container is made from. A bundle has its own configuration and its root file system, written to in place."""
+
+    name: str
+    config: ImageConfig
+    layers: tuple[ImageLayer, ...] = ()
+    digest: str = ""
+    mounts: tuple[Mount, ...] = ()
+    bundle: Config | None = None
+    root: str = ""
+    accounts: tuple[bytes, bytes] | None = field(default=None, repr=False)
+
+    def read_accounts(self) -> tuple[bytes, bytes]:
+        """The image's /etc/passwd and /etc/group; empty where there is none. Raises InvalidOption for what is no such file."""
+        if self.accounts is not None:
+            return self.accounts
+        root = os.open(self.root or self.layers[0].path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return _read_beneath(root, "/etc/passwd"), _read_beneath(root, "/etc/group")
+        finally:
+            os.close(root)
+
+
+def _read_beneath(root: int, path: str) -> bytes:
+    """At most 1 MiB of a regular file, resolved beneath the root: an image's link cannot lead to the machine's file."""
+    resolve = lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
+    descriptor = lib.kb_openat2(root, path.encode(), os.O_RDONLY | os.O_NONBLOCK, 0, resolve)
+    if descriptor < 0:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InvalidOption(f"user: the image's {path} is not a regular file")
+        content = file.read(_MOST_PASSWD + 1)
+    if len(content) > _MOST_PASSWD:
+        raise InvalidOption(f"user: the image's {path} is larger than 1 MiB")
+    return content
+
+
+class Images:
+    """The images of an engine."""
+
+    def __init__(self) -> None:
+        self._host: Image | None = None
+
+    def names(self) -> list[str]:
+        """What can be typed as an image: names, and prefixes that a path follows."""
+        return ["host", "dir:", "bundle:"]
+
+    def get(self, name: str) -> Image:
+        """Raises ImageNotFound with what there is."""
+        if name == "host":
+            return self._get_host()
+        kind, colon, path = name.partition(":")
+        if colon and kind == "dir":
+            return _folder(name, path)
+        if colon and kind == "bundle":
+            return _bundle(name, path)
+        hint = "there are: host, dir:PATH (a folder), bundle:PATH (an OCI bundle)"
+        if os.path.isdir(name):
+            hint = f"for the folder itself write dir:{name}"
+        raise ImageNotFound(f"no image is called {name!r}", hint=hint)
+
+    def _get_host(self) -> Image:
+        if self._host is None:
+            self._host = Image(
+                "host",
+                host_image.host_config(),
+                (ImageLayer(source=HOST_MASK), ImageLayer("/")),
+                mounts=host_image.python_binds(),
+                accounts=(host_image.PASSWD, host_image.GROUP),
+            )
+        return self._host
+
+
+def _existing_folder(name: str, path: str) -> str:
+    if "\0" in path:
+        raise InvalidOption(f"image {name!r}: a path cannot contain a NUL")
+    folder = os.path.realpath(os.path.expanduser(path or "."))
+    if not os.path.isdir(folder):
+        what = "is not a folder" if os.path.exists(folder) else "does not exist"
+        raise ImageNotFound(f"image {name!r}: {folder} {what}")
+    return folder
+
+
+def _folder(name: str, path: str) -> Image:
+    folder = _existing_folder(name, path)
+    shell = next((s for s in ("/bin/bash", "/bin/sh") if os.path.lexists(folder + s)), "/bin/sh")
+    return Image(name, ImageConfig(cmd=(shell,)), (ImageLayer(folder),))
+
+
+def _bundle(name: str, path: str) -> Image:
+    from kernelbox.oci import runtime_spec
+
+    folder = Path(_existing_folder(name, path))
+    try:
+        document = (folder / "config.json").read_bytes()
+    except OSError as error:
+        raise ImageNotFound(f"image {name!r}: no OCI bundle in {folder}: {error.strerror}") from error
+    config = runtime_spec.parse(document)
+    root = folder / config.root.path
+    if not root.is_dir():
+        raise ImageNotFound(f"image {name!r}: its root file system {root} is not a folder")
+    return Image(name, ImageConfig(), bundle=config, root=str(root.resolve()))

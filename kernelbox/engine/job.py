@@ -1,0 +1,116 @@
+"""A run under way: waited for in the foreground, or by a thread of its own in the background."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from kernelbox.engine.images import Image
+from kernelbox.engine.preparation import Prepared
+from kernelbox.engine.result import RunResult, exit_code_of, usage_of
+from kernelbox.errors import RunInterrupted
+from kernelbox.linux import cgroups, netlink
+from kernelbox.runtime.compile import NETWORK_KEY
+from kernelbox.runtime.launch import Launch
+
+__all__ = ["Job", "Run"]
+
+
+class Run:
+    """One launch and its result. `finish` is called once, when no process of the container is left."""
+
+    def __init__(self, prepared: Prepared, image: Image, launch: Launch, finish: Callable[[], None]) -> None:
+        self.prepared = prepared
+        self.launch = launch
+        self._image = image
+        self._finish = finish
+        self._started_at = time.time()
+        self._begun = time.monotonic()
+
+    def wait(self, timeout: float | None) -> RunResult:
+        """Waits for the end; kills the container when `timeout` seconds have passed or the user interrupts.
+
+        Raises RunInterrupted with the result so far, and what `Launch.wait` raises."""
+        try:
+            try:
+                if not self.launch.wait(timeout):
+                    self.launch.outcome.timed_out = True
+                    self.launch.kill()
+                    self.launch.wait()
+            except KeyboardInterrupt:
+                self.launch.kill()
+                self.launch.wait()
+                name = self.prepared.info.name
+                raise RunInterrupted(f"interrupted: the container {name} was killed", result=self.result()) from None
+        finally:
+            self._finish()
+        return self.result()
+
+    def result(self) -> RunResult:
+        """The result of a launch that has ended."""
+        outcome, prepared = self.launch.outcome, self.prepared
+        record = self.launch.record()
+        files = {counter.key: record[key] for key, counter in enumerate(prepared.target.counters) if key in record}
+        counters = cgroups.parse(files)
+        wall = (outcome.ended_ns - outcome.started_ns) / 1e9
+        network = netlink.traffic(record[NETWORK_KEY]) if NETWORK_KEY in record else None
+        process = prepared.config.process
+        return RunResult(
+            exit_code=exit_code_of(outcome.status, outcome.signal),
+            signal=outcome.signal or None,
+            oom_killed=bool(counters.oom_kills),
+            timed_out=outcome.timed_out,
+            stdout_bytes=b"".join(outcome.out),
+            stderr_bytes=b"".join(outcome.err),
+            duration=time.monotonic() - self._begun,
+            command=process.args if process else (),
+            image=self._image.name,
+            image_digest=self._image.digest,
+            container=prepared.info,
+            limits=prepared.limits,
+            usage=usage_of(counters, network, wall, (outcome.user_us, outcome.system_us)),
+            started_at=self._started_at,
+            trace=self.launch.trace(),
+            truncated=outcome.truncated,
+        )
+
+
+class Job:
+    """A run in the background. `result` is None until it has ended; an error of the start is raised by `wait`."""
+
+    def __init__(self, run: Run, timeout: float | None, done: Callable[[RunResult], None]) -> None:
+        self.container = run.prepared.info
+        self.result: RunResult | None = None
+        self._run = run
+        self._error: BaseException | None = None
+        self._done = done
+        self._thread = threading.Thread(target=self._wait, args=(timeout,), name=f"kernelbox {self.container.name}", daemon=True)
+        self._thread.start()
+
+    def _wait(self, timeout: float | None) -> None:
+        try:
+            self.result = self._run.wait(timeout)
+            self._done(self.result)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """The result. Raises TimeoutError when `timeout` seconds pass first; the container goes on."""
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError(f"{self.container.name} has not ended within {timeout} s")
+        if self._error is not None:
+            raise self._error
+        assert self.result is not None
+        return self.result
+
+    def kill(self, signal: int = 9) -> None:
+        """Sends a signal to the first process; with 9 everything in the container ends. Does nothing after the end."""
+        if not self.done:
+            self._run.launch.kill(signal)

@@ -1,0 +1,217 @@
+"""From what a caller asks for to what the monitor gets: options and image -> configuration -> plan and descriptors."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kernelbox.engine import sources as option_sources
+from kernelbox.engine import spec, users
+from kernelbox.engine.images import Image
+from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
+from kernelbox.engine.machine import Machine, this_machine
+from kernelbox.engine.options import RunOptions
+from kernelbox.engine.result import ContainerInfo, LimitsReport
+from kernelbox.errors import InvalidOption, NotSupported
+from kernelbox.linux import cgroups, rlimits
+from kernelbox.oci.runtime_spec import Config
+from kernelbox.runtime.compile import compile_plan
+from kernelbox.runtime.compile_root import is_bind
+from kernelbox.runtime.encoder import NONE
+from kernelbox.runtime.plan import Plan
+from kernelbox.runtime.target import Layer, Rootfs, Target
+from kernelbox.store.id_ranges import IdRange
+from kernelbox.store.paths import StorePaths
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One container, ready to be launched. `range` is held until it has ended."""
+
+    info: ContainerInfo
+    config: Config
+    plan: Plan
+    target: Target
+    descriptors: tuple[tuple[str, int], ...]
+    limits: LimitsReport
+    range: IdRange | None
+
+    @property
+    def token(self) -> bytes:
+        return bytes.fromhex(self.info.id)
+
+
+def prepare(
+    kernel: Kernel,
+    paths: StorePaths,
+    image: Image,
+    command: Sequence[str],
+    options: RunOptions,
+    take_range: Callable[[], IdRange],
+    *,
+    rootless: bool,
+    lease: bool = True,
+) -> Prepared:
+    """Raises InvalidOption, NotSupported or NotFound; takes a range of ids, which it gives to nobody when it raises."""
+    identity = secrets.token_hex(32)
+    machine = this_machine()
+    taken = take_range() if _wants_userns(options, image, rootless) else None
+    config = _config(image, command, options, machine, identity, taken, rootless)
+    config, lowered = _clamped(config, options)
+    resources = config.linux.resources if config.linux else None
+    limits = limits_of(resources)
+    rules = device_rules(resources.devices) if resources else ()
+    filtered = bool(rules) and kernel.features.bpf_device and kernel.hierarchy.unified is not None
+    groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
+    descriptors = [("userns", taken.userns), ("ids", taken.lock)] if taken else []
+    if filtered and groups:
+        descriptors.append(("devices", kernel.device_program(rules)))
+    target = Target(
+        id=identity,
+        rootfs=_rootfs(kernel, paths, image, taken),
+        features=kernel.features,
+        groups=groups,
+        counters=counters,
+        userns="userns" if taken else NONE,
+        device_filter="devices" if filtered and groups else NONE,
+        held=("ids",) if taken else (),
+        files={} if image.bundle else _files(options, config),
+        sources=_sources(kernel, config, taken),
+        seccomp=_seccomp(config, image),
+        lease=lease,
+        rootless=rootless,
+    )
+    notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits))
+    applied = {name: getattr(limits, name) for name in limits.asked()}
+    info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
+    plan = compile_plan(config, target)
+    return Prepared(info, config, plan, target, tuple(descriptors), LimitsReport(applied, notes), taken)
+
+
+def _wants_userns(options: RunOptions, image: Image, rootless: bool) -> bool:
+    if rootless or image.bundle:
+        return False
+    return options.userns != "host"
+
+
+def _config(
+    image: Image,
+    command: Sequence[str],
+    options: RunOptions,
+    machine: Machine,
+    identity: str,
+    taken: IdRange | None,
+    rootless: bool,
+) -> Config:
+    if image.bundle:
+        return _bundle_config(image.bundle, command)
+    user = users.ROOT
+    wanted = spec.user_text(options, image.config, machine)
+    if wanted or options.group_add:
+        user = users.resolve_user(wanted, *image.read_accounts(), options.group_add)
+    if rootless:
+        options = dataclasses.replace(options, userns="host")  # the monitor's own user namespace is the container's
+    return spec.build(
+        options,
+        image.config,
+        command,
+        machine,
+        container_id=identity,
+        user=user,
+        id_map=spec.IdMap(taken.start) if taken else None,
+        sources=option_sources.look_up(options),
+        mounts=image.mounts,
+    )
+
+
+def _bundle_config(config: Config, command: Sequence[str]) -> Config:
+    if not command or config.process is None:
+        return config
+    return dataclasses.replace(config, process=dataclasses.replace(config.process, args=tuple(command)))
+
+
+def _clamped(config: Config, options: RunOptions) -> tuple[Config, tuple[str, ...]]:
+    """Resource limits as far as this process may set them, and a sentence for each that had to be lowered."""
+    process = config.process
+    if process is None or all(limit.hard == 0 for limit in process.rlimits):
+        return config, ()
+    asked = [rlimits.Rlimit(each.type.removeprefix("RLIMIT_").lower(), each.soft, each.hard) for each in process.rlimits]
+    given, sentences = rlimits.clamp(asked)
+    if not sentences:
+        return config, ()
+    changed = tuple(
+        dataclasses.replace(old, soft=new.soft % (1 << 64), hard=new.hard % (1 << 64))
+        for old, new in zip(process.rlimits, given, strict=True)
+    )
+    return dataclasses.replace(config, process=dataclasses.replace(process, rlimits=changed)), sentences
+
+
+def _groups(
+    kernel: Kernel, name: str, limits: cgroups.Limits, rules: tuple[object, ...]
+) -> tuple[tuple[cgroups.Group, ...], tuple[cgroups.Counter, ...]]:
+    from kernelbox.linux import devices
+
+    lines = devices.v1_lines(rules) if rules else ()  # type: ignore[arg-type]
+    groups = kernel.hierarchy.groups(name, limits, lines)
+    return groups, kernel.hierarchy.counters(groups)
+
+
+def _rootfs(kernel: Kernel, paths: StorePaths, image: Image, taken: IdRange | None) -> Rootfs:
+    if image.bundle:
+        return Rootfs(path=image.root, mapped=False)
+    userns = taken.userns if taken else -1
+    layers = tuple(
+        Layer(each.path, each.source, mapped=taken is not None and _can_map(kernel, each.path, userns)) for each in image.layers
+    )
+    return Rootfs(layers, upper_mapped=taken is not None and kernel.can_map(str(paths.containers), userns))
+
+
+def _can_map(kernel: Kernel, path: str, userns: int) -> bool:
+    return kernel.can_map(path, userns) if path else kernel.features.idmapped_tmpfs
+
+
+def _sources(kernel: Kernel, config: Config, taken: IdRange | None) -> Mapping[str, tuple[bool, bool]]:
+    found = {}
+    for mount in config.mounts:
+        if is_bind(mount):
+            try:
+                folder = os.path.isdir(mount.source)
+                found[mount.source] = (folder, taken is not None and kernel.can_map(mount.source, taken.userns))
+            except OSError as error:
+                raise InvalidOption(f"mount source {mount.source}: {error.strerror}") from error
+    return found
+
+
+def _files(options: RunOptions, config: Config) -> Mapping[str, str]:
+    """/etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, or copies of the machine's with its network."""
+    if options.network == "host":
+        return {
+            "/etc/hosts": _host_file("/etc/hosts"),
+            "/etc/hostname": config.hostname + "\n",
+            "/etc/resolv.conf": _host_file("/etc/resolv.conf"),
+        }
+    names = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{config.hostname}\n"
+    return {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": "# no network\n"}
+
+
+def _host_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except FileNotFoundError:
+        return ""
+
+
+def _seccomp(config: Config, image: Image) -> bytes:
+    held = config.process.capabilities.bounding if config.process and config.process.capabilities else ()
+    kind = config.annotations.get(spec.SECCOMP_ANNOTATION, "custom")
+    if image.bundle:
+        kind = "custom"  # an image's annotation must not choose (or lift) a filter
+    if kind not in ("default", "unconfined", "custom"):
+        raise NotSupported(f"there is no system call filter called {kind!r}")
+    return seccomp_code(config, kind, held)

@@ -1,0 +1,127 @@
+"""From an OCI configuration and a root file system to the plan of one container. Data to data: nothing is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernelbox.errors import InvalidOption
+from kernelbox.linux import capabilities
+from kernelbox.native import lib
+from kernelbox.oci.runtime_spec import Config, Process
+from kernelbox.runtime import compile_inside, compile_mounts, compile_root
+from kernelbox.runtime.encoder import NONE
+from kernelbox.runtime.namespaces import NETNS, Spaces, spaces_of
+from kernelbox.runtime.plan import Plan
+from kernelbox.runtime.setup import CONTAINERS, READY_SYSCTLS, TRASH, parent_slot
+from kernelbox.runtime.steps import process as steps
+from kernelbox.runtime.steps.base import Step
+from kernelbox.runtime.steps.ending import GiveNetworkNamespace, Hold, KillCgroup, ReadCounter, RemoveCgroup, Sweep
+from kernelbox.runtime.steps.mounts import ROOT, EnterRoot, MakeMount, OpenTerminal, ProtectRoot, SetPropagation, Unmount
+from kernelbox.runtime.target import Target
+
+__all__ = ["NETWORK_KEY", "compile_plan"]
+
+NETWORK_KEY = 1000
+"""The key of the network counters in the exit record; those of control groups are the indices of `target.counters`."""
+
+_PROPAGATION = {
+    "shared": lib.MS_SHARED,
+    "slave": lib.MS_SLAVE,
+    "private": lib.MS_PRIVATE,
+    "unbindable": lib.MS_UNBINDABLE,
+}
+
+
+def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan:
+    """`network` names a network namespace that was made for this container. Raises InvalidOption or NotSupported."""
+    process = config.process
+    if process is None or not process.args:
+        raise InvalidOption("the configuration has no process to run: process.args is missing")
+    held = capabilities.parse(process.capabilities.bounding) if process.capabilities else (1 << 64) - 1
+    spaces = spaces_of(config, held, network=network)
+    owner = compile_root.owner_of(config)
+    return Plan(
+        tuple(_outside(config, process, target, spaces, owner)),
+        tuple(_inside(config, process, target, spaces, owner)),
+        tuple(_last(config, target, spaces)),
+        reveal="master" if process.terminal else NONE,
+        shares_memory=not spaces.new & lib.CLONE_NEWTIME,
+    )
+
+
+def _outside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
+    yield from compile_root.group_steps(target)
+    yield from compile_root.folder_steps(target, owner)
+    yield from compile_root.root_steps(config, target, owner)
+    yield from compile_root.bind_steps(config, target)
+    yield from _devpts(config, process, owner)
+    yield from spaces.opened
+    if spaces.pooled:
+        yield steps.TakeNetworkNamespace(NETNS)
+    later = lib.CLONE_NEWUSER | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
+    v2 = any(group.version == "v2" for group in target.groups)
+    yield steps.NewNamespaces(spaces.new & ~later, compile_root.V2_GROUP if v2 else NONE)
+
+
+def _devpts(config: Config, process: Process, owner: tuple[int, int]) -> Iterator[Step]:
+    mount = next((mount for mount in config.mounts if mount.type == "devpts"), None)
+    if mount is None:
+        return
+    yield compile_mounts.make_devpts(mount, owner)
+    if process.terminal:
+        user = process.user
+        yield OpenTerminal("devpts", "master", "terminal", owner[0] + user.uid, owner[1] + 5)
+
+
+def _inside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
+    yield from compile_inside.join_steps(target, spaces)
+    if owner != (0, 0):
+        yield steps.ActAs(*owner)
+    yield from compile_mounts.early_mounts(config)
+    if target.rootless:
+        yield Unmount("/proc")
+        yield Unmount("/sys")
+    yield EnterRoot()
+    yield from compile_mounts.mount_steps(config, target, owner, process.terminal)
+    yield from _names(config)
+    yield from _sysctls(config, spaces)
+    yield from compile_mounts.hide_steps(config, target)
+    if config.root.readonly:
+        yield ProtectRoot()
+    propagation = config.linux.rootfs_propagation if config.linux else ""
+    if propagation and propagation != "private":
+        yield SetPropagation("/", _PROPAGATION[propagation] | lib.MS_REC, propagation)
+    yield from compile_inside.limit_steps(process)
+    yield from compile_inside.become_steps(config, process, target, spaces)
+
+
+def _names(config: Config) -> Iterator[Step]:
+    if config.hostname:
+        yield steps.SetHostname(config.hostname)
+    if config.domainname:
+        yield steps.SetDomainname(config.domainname)
+
+
+def _sysctls(config: Config, spaces: Spaces) -> Iterator[Step]:
+    for name, value in (config.linux.sysctl if config.linux else {}).items():
+        ready = spaces.pooled and name in READY_SYSCTLS
+        if not ready:
+            yield steps.SetSysctl(name, value, "proc")
+
+
+def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
+    shares_processes = not spaces.new & lib.CLONE_NEWPID
+    for group in target.groups:
+        if group.version == "v2" and shares_processes:
+            yield KillCgroup(group.path.name, parent_slot(str(group.path.parent)))
+    for key, counter in enumerate(target.counters):
+        group = target.groups[counter.group_index]
+        yield ReadCounter(f"{group.path.name}/{counter.file}", parent_slot(str(group.path.parent)), key)
+    if spaces.pooled:
+        yield GiveNetworkNamespace(NETNS, NETWORK_KEY, reusable=not target.rootless)
+    for group in target.groups:
+        title = compile_root.group_title(group.controllers, group.version)
+        yield RemoveCgroup(group.path.name, parent_slot(str(group.path.parent)), title)
+    yield Sweep(target.id, CONTAINERS, TRASH)
+    yield Hold(ROOT)
+    yield from (Hold(name) for name in target.held)

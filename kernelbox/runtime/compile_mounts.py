@@ -1,0 +1,133 @@
+"""The middle of the inside part: the root file system entered, file systems of the kernel mounted, paths hidden."""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+from collections.abc import Iterator
+
+from kernelbox.linux.mounts import parse_options
+from kernelbox.native import lib
+from kernelbox.oci.runtime_spec import Config, Device, Mount
+from kernelbox.runtime.compile_root import bind_name, is_bind
+from kernelbox.runtime.steps import mounts as steps
+from kernelbox.runtime.steps.base import Step
+from kernelbox.runtime.target import Target
+
+__all__ = ["EARLY", "early_mounts", "hide_steps", "make_devpts", "mount_steps"]
+
+_NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
+_PTMX = ("ptmx", "pts/ptmx")
+_DEVICE_MODES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+
+EARLY = ("proc", "sysfs")
+"""Mounted before the root is entered: in a user namespace the kernel wants to see an unmasked one beside them."""
+
+
+def early_mounts(config: Config) -> Iterator[Step]:
+    for mount in config.mounts:
+        if mount.type in EARLY:
+            yield _make(mount, early_name(mount), mount.type)
+
+
+def early_name(mount: Mount) -> str:
+    return "proc" if mount.destination == "/proc" else f"{mount.type} {mount.destination}"
+
+
+def _make(mount: Mount, to: str, fstype: str) -> steps.MakeMount:
+    options = parse_options(mount.options)
+    return steps.MakeMount(fstype, to, options.data, options.set & ~lib.MOUNT_ATTR_IDMAP, mount.source or fstype)
+
+
+def make_devpts(mount: Mount, owner: tuple[int, int]) -> Step:
+    """Made outside, so that the monitor can open a terminal in it. gid=5 is meant inside: outside it has another number."""
+    options = tuple(f"gid={owner[1] + int(o[4:])}" if o.startswith("gid=") else o for o in mount.options)
+    plain = tuple(o for o in options if o != "newinstance")  # every devpts is, since Linux 4.7
+    return _make(Mount(mount.destination, mount.type, mount.source, plain), "devpts", "devpts")
+
+
+def mount_steps(config: Config, target: Target, owner: tuple[int, int], terminal: bool) -> Iterator[Step]:
+    """Every mount of the configuration, in its order."""
+    files = [path for path in target.files if all(mount.destination != path for mount in config.mounts)]
+    for number, mount in enumerate(config.mounts):
+        yield from _mount(number, mount, config, target, owner)
+    for path in files:
+        yield steps.Attach(path, path, "bind a file of its own", steps.FILE)
+    if terminal:
+        yield steps.CloneTree("0", "console", "devpts")
+        yield steps.Attach("console", "/dev/console", "bind the terminal", steps.FILE)
+
+
+def _mount(number: int, mount: Mount, config: Config, target: Target, owner: tuple[int, int]) -> Iterator[Step]:
+    if is_bind(mount):
+        folder, _ = target.sources.get(mount.source, (True, False))
+        kind = steps.FOLDER if folder else steps.FILE
+        yield steps.Attach(bind_name(number), mount.destination, f"bind {mount.source}", kind)
+    elif mount.type in EARLY:
+        yield steps.Attach(early_name(mount), mount.destination, f"mount {mount.type}")
+    elif mount.type == "devpts":
+        yield steps.Attach("devpts", mount.destination, "mount devpts")
+    elif mount.destination == "/dev":
+        yield _make(mount, "dev", mount.type)
+        yield _devices(config)
+        yield steps.Attach("dev", "/dev", "mount " + mount.type)
+    elif mount.type == "cgroup":
+        yield from _cgroup(mount, target)
+    else:
+        name = f"{mount.type} {mount.destination}"
+        yield _make(mount, name, mount.type)
+        yield steps.Attach(name, mount.destination, f"mount {mount.type}")
+
+
+def _cgroup(mount: Mount, target: Target) -> Iterator[Step]:
+    """The container sees its own groups as the top. With v1 controllers, the v2 tree alone is shown: it is enough to see
+    what one uses, and a v1 mount for each controller would cost 60 microseconds and a superblock scan."""
+    if any(group.version == "v2" for group in target.groups):
+        yield _make(mount, "cgroup mount", "cgroup2")
+        yield steps.Attach("cgroup mount", mount.destination, "mount cgroup2")
+
+
+def _devices(config: Config) -> Step:
+    own = config.linux.devices if config.linux else ()
+    extra = tuple(_node(device) for device in own if device.path.startswith("/dev/"))
+    taken = {name for name, _, _ in extra}
+    nodes = tuple((name, stat.S_IFCHR | 0o666, os.makedev(a, b)) for name, a, b in _NODES if name not in taken)
+    links = (*_LINKS, _PTMX) if any(mount.type == "devpts" for mount in config.mounts) else _LINKS
+    below = sorted({m.destination[5:] for m in config.mounts if m.destination.startswith("/dev/") and not is_bind(m)})
+    folders = {parent for name in taken if "/" in name for parent in _parents(name)}
+    return steps.MakeDeviceNodes("dev", nodes + extra, links, tuple(sorted(folders)) + tuple(b for b in below if "/" not in b))
+
+
+def _parents(name: str) -> Iterator[str]:
+    parts = name.split("/")[:-1]
+    return ("/".join(parts[: count + 1]) for count in range(len(parts)))
+
+
+def _node(device: Device) -> tuple[str, int, int]:
+    mode = _DEVICE_MODES[device.type] | (0o666 if device.file_mode is None else device.file_mode & 0o7777)
+    return device.path[5:], mode, os.makedev(device.major or 0, device.minor or 0)
+
+
+def hide_steps(config: Config, target: Target) -> Iterator[Step]:
+    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot come."""
+    if config.linux is None:
+        return
+    masked = existing(config.linux.masked_paths)
+    if masked:
+        attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
+        yield steps.MakeMount("tmpfs", "empty", (("nr_inodes", "2"), ("mode", "755")), attributes, "tmpfs")
+        yield steps.CloneTree("null", "null", "dev")
+        folder = next((path for path, is_folder in masked if is_folder), "")
+        if folder and not target.features.detached_clone:  # an attached mount can be cloned by every kernel
+            yield steps.Attach("empty", folder, "mask")
+            masked = tuple(each for each in masked if each[0] != folder)
+        yield from (steps.MaskPath(path, "empty", "null") for path, _ in masked)
+    yield from (steps.ProtectPath(path) for path, _ in existing(config.linux.readonly_paths))
+
+
+@functools.lru_cache(maxsize=32)
+def existing(paths: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+    """(path, whether it is a folder) of the paths that may be there."""
+    return tuple((path, os.path.isdir(path)) for path in paths if not path.startswith(("/proc/", "/sys/")) or os.path.exists(path))

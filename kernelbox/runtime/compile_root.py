@@ -1,0 +1,110 @@
+"""The outside part of a plan: control groups, the container's folder, its root file system, its bind mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernelbox.linux.mounts import parse_options
+from kernelbox.native import lib
+from kernelbox.oci.runtime_spec import Config, Mount
+from kernelbox.runtime.encoder import NONE
+from kernelbox.runtime.setup import CONTAINERS, parent_slot
+from kernelbox.runtime.steps.base import Step
+from kernelbox.runtime.steps.files import AttachDeviceFilter, MakeCgroup, MakeFolder, OpenFolder, WriteFile
+from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MountOverlay
+from kernelbox.runtime.target import Target
+
+__all__ = ["bind_name", "bind_steps", "folder_steps", "group_steps", "group_title", "is_bind", "owner_of", "root_steps"]
+
+V2_GROUP = "cgroup"
+
+
+def group_title(controllers: tuple[str, ...], version: str) -> str:
+    return " ".join(controllers) or version
+
+
+def owner_of(config: Config) -> tuple[int, int]:
+    """The machine's ids of the container's root: what is made for the container belongs to them."""
+    if config.linux is None or not config.linux.uid_mappings:
+        return 0, 0
+    return _outside(config.linux.uid_mappings), _outside(config.linux.gid_mappings)
+
+
+def _outside(mappings: tuple[object, ...]) -> int:
+    return next((m.host_id for m in mappings if m.container_id == 0), 0)  # type: ignore[attr-defined]
+
+
+def group_steps(target: Target) -> Iterator[Step]:
+    """One group in each tree that is needed; the v2 one stays open for clone3 and the device filter."""
+    for group in target.groups:
+        parent = parent_slot(str(group.path.parent))
+        yield MakeCgroup(group.path.name, parent, group_title(group.controllers, group.version), group.writes)
+        if group.version == "v2":
+            yield OpenFolder(group.path.name, V2_GROUP, parent)
+            if target.device_filter:
+                yield AttachDeviceFilter(V2_GROUP, target.device_filter)
+
+
+def folder_steps(target: Target, owner: tuple[int, int]) -> Iterator[Step]:
+    """The container's folder in the store, with the files of /etc that are its own."""
+    yield MakeFolder(target.id, CONTAINERS, 0o700)
+    yield OpenFolder(target.id, "folder", CONTAINERS)
+    for path, content in target.files.items():
+        yield WriteFile(path.rpartition("/")[2], content, "folder", owner=owner[0])
+
+
+def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterator[Step]:
+    """The root mount, as the descriptor ROOT."""
+    rootfs = target.rootfs
+    if rootfs.path:
+        mapped = target.userns if rootfs.mapped else NONE
+        yield CloneTree(rootfs.path, ROOT, recursive=True, userns=mapped, propagation=lib.MS_PRIVATE)
+        return
+    names = []
+    for number, layer in enumerate(rootfs.layers):
+        names.append(f"layer {number}")
+        mapped = target.userns if layer.mapped else NONE
+        yield CloneTree(layer.path, names[-1], layer.source, userns=mapped, propagation=lib.MS_PRIVATE)
+    mapped = target.userns if rootfs.upper_mapped else NONE
+    plain_owner = owner[0] if target.userns and not mapped else 0
+    yield MakeFolder("scratch", "folder", 0o711)
+    yield MakeFolder("scratch/upper", "folder", 0o755, owner=plain_owner)
+    yield MakeFolder("scratch/work", "folder", 0o755, owner=plain_owner)
+    yield CloneTree("scratch", "scratch", "folder", userns=mapped, propagation=lib.MS_PRIVATE)
+    yield OpenFolder("upper", "upper", "scratch")
+    yield OpenFolder("work", "work", "scratch")
+    options: tuple[tuple[str, str | None], ...] = (("source", "kernelbox"),)
+    options += (("userxattr", None),) if target.rootless else (("volatile", None),)
+    yield MountOverlay(tuple(names), ROOT, "upper", "work", owner[0] if mapped else 0, options)
+
+
+def is_bind(mount: Mount) -> bool:
+    return mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options
+
+
+def bind_name(number: int) -> str:
+    return f"bind {number}"
+
+
+def bind_steps(config: Config, target: Target) -> Iterator[Step]:
+    """Detached clones of what is to be bound: the monitor sees the host's paths, the process inside does not."""
+    for number, mount in enumerate(config.mounts):
+        if is_bind(mount):
+            yield _bind(number, mount, target)
+    for path in target.files:
+        yield CloneTree(path.rpartition("/")[2], path, "folder", propagation=lib.MS_PRIVATE)
+
+
+def _bind(number: int, mount: Mount, target: Target) -> Step:
+    options = parse_options(mount.options)
+    _, can_map = target.sources.get(mount.source, (True, False))
+    return CloneTree(
+        mount.source,
+        bind_name(number),
+        recursive=options.recursive,
+        userns=target.userns if can_map else NONE,
+        set_attributes=options.set,
+        clear_attributes=options.clear,
+        recursive_attributes=options.recursive_set,
+        propagation=options.propagation or lib.MS_PRIVATE,
+    )

@@ -1,0 +1,176 @@
+"""One connection to the monitor: a request at a time, and the conversation that follows it, in C."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+from kernelbox.errors import KernelError, MonitorError
+from kernelbox.native import ffi, lib
+
+__all__ = ["Answer", "Connection", "Input", "OnOutput", "Traced"]
+
+Input = bytes | int | None
+"""Bytes, a descriptor that the container reads itself, or nothing (/dev/null)."""
+
+OnOutput = Callable[[int, bytes], None]
+"""Called with 1 or 2 (standard output or error) and what came."""
+
+Traced = tuple[int, int, int, int]
+"""(start_ns, end_ns, errno, operation), by the monotonic clock."""
+
+_ANSWER = Struct("=HHiiiiiIIQQQQQ")  # struct kb_answer
+_TRACED = Struct("=QQiI")  # struct kb_traced
+_LENGTH = Struct("=I")
+_BUFFER = 65536
+_REPLY = 262144
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One message of the monitor. `op` is the operation that failed, `record` (key, content) pairs."""
+
+    kind: int
+    error: int
+    op: int
+    pid: int
+    status: int
+    signal: int
+    now_ns: int
+    user_us: int
+    system_us: int
+    max_rss_kb: int
+    first_op: int
+    trace: tuple[Traced, ...]
+    record: tuple[tuple[int, bytes], ...]
+
+
+def _parse_record(raw: bytes) -> tuple[tuple[int, bytes], ...]:
+    entries = []
+    at = 0
+    while at < len(raw):
+        key, size = _LENGTH.unpack_from(raw, at)[0], _LENGTH.unpack_from(raw, at + 4)[0]
+        entries.append((key, raw[at + 8 : at + 8 + size]))
+        at += 8 + size
+    return tuple(entries)
+
+
+def _parse_answer(raw: bytes) -> Answer:
+    kind, _, error, op, pid, status, signal, operations, record_size, *numbers = _ANSWER.unpack_from(raw)
+    end = _ANSWER.size + operations * _TRACED.size
+    trace = tuple(_TRACED.iter_unpack(raw[_ANSWER.size : end]))
+    record = _parse_record(raw[end : end + record_size])
+    now_ns, user_us, system_us, max_rss_kb, first_op = numbers
+    return Answer(
+        kind, error, op, pid, status, signal, now_ns, user_us, system_us, max_rss_kb, first_op, trace, record
+    )  # fmt: skip
+
+
+class Connection:
+    """Owns the socket; close it, or use it as a context manager. Not for two threads at once."""
+
+    def __init__(self, socket: int) -> None:
+        self._socket = socket
+        self._talk = ffi.new("struct kb_talk *")
+        self._out = ffi.new("char[]", _BUFFER)
+        self._err = ffi.new("char[]", _BUFFER)
+        self._reply = ffi.new("char[]", _REPLY)
+        self._keep: tuple[Any, ...] = ()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection, and with it every container that was leased on it. Idempotent."""
+        socket, self._socket = self._socket, -1
+        if socket >= 0:
+            os.close(socket)
+
+    @property
+    def closed(self) -> bool:
+        return self._socket < 0
+
+    def begin(self, message: bytes, descriptors: Sequence[int] = (), *, pipes: int = 0, input: bytes = b"") -> None:
+        """Prepares a request; `converse` sends it. `pipes`: bits 0 to 2 ask for pipes as the streams 0 to 2."""
+        passed = ffi.new("int[]", list(descriptors) or [0])
+        data = ffi.from_buffer("char[]", message)
+        given = ffi.from_buffer("char[]", input) if input else ffi.NULL
+        self._keep = (passed, data, given, message, input)
+        ffi.memmove(self._talk, _ZERO, _TALK_SIZE)
+        talk = self._talk
+        talk.socket, talk.request, talk.size = self._socket, data, len(message)
+        talk.fds, talk.count, talk.pipes = passed, len(descriptors), pipes
+        talk.out_buffer, talk.err_buffer, talk.buffer_size = self._out, self._err, _BUFFER
+        talk.input, talk.input_size = given, len(input)
+        talk.inp = talk.out = talk.err = talk.received_fd = -1
+        talk.reply, talk.reply_size = self._reply, _REPLY
+
+    def converse(self, tick_ms: int, timeout_ms: int) -> int:
+        """Moves bytes until there is something to do; returns KB_* bits, 0 when a signal came in between.
+
+        Raises KernelError where the request could not be sent."""
+        result = int(lib.kb_converse(self._talk, tick_ms, timeout_ms))
+        if result >= 0:
+            return result
+        if -result == _INTERRUPTED:
+            return 0
+        self.abandon()
+        if -result in _GONE:
+            return int(lib.KB_GONE)
+        raise KernelError(-result, "talk to the monitor")
+
+    def take_output(self) -> tuple[bytes, bytes]:
+        """What has come on the two streams since the last call."""
+        talk = self._talk
+        out = ffi.buffer(self._out, talk.out_used)[:] if talk.out_used else b""
+        err = ffi.buffer(self._err, talk.err_used)[:] if talk.err_used else b""
+        talk.out_used = talk.err_used = 0
+        return out, err
+
+    def take_descriptor(self) -> int:
+        """A descriptor that came with an answer, now the caller's; -1 where none came."""
+        descriptor, self._talk.received_fd = int(self._talk.received_fd), -1
+        return descriptor
+
+    def answers(self) -> list[Answer]:
+        """Every message of this conversation so far."""
+        raw = ffi.buffer(self._reply, self._talk.reply_used)[:]
+        found, at = [], 0
+        while at < len(raw):
+            size = _LENGTH.unpack_from(raw, at)[0]
+            found.append(_parse_answer(raw[at + 4 : at + 4 + size]))
+            at += 4 + size
+        return found
+
+    def abandon(self) -> None:
+        """Closes our ends of the pipes: nobody will read on."""
+        talk = self._talk
+        for name in ("inp", "out", "err", "received_fd"):
+            descriptor = getattr(talk, name)
+            if descriptor >= 0:
+                os.close(descriptor)
+                setattr(talk, name, -1)
+
+    def ask(self, message: bytes, descriptors: Sequence[int] = ()) -> Answer:
+        """A request with one short answer. Raises MonitorError where the connection ended instead."""
+        self.begin(message, descriptors)
+        while True:
+            state = self.converse(-1, -1)
+            if state & lib.KB_DONE:
+                return self.answers()[-1]
+            if state & lib.KB_GONE:
+                self.close()
+                raise MonitorError("the monitor closed the connection")
+
+
+_TALK_SIZE = ffi.sizeof("struct kb_talk")
+_ZERO = bytes(_TALK_SIZE)
+_INTERRUPTED = errno.EINTR
+_GONE = (errno.EPIPE, errno.ECONNRESET)

@@ -1,0 +1,243 @@
+"""One plan on its way through the monitor: sent, its streams moved, its end waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kernelbox.errors import CommandNotExecutable, CommandNotFound, KernelError, MonitorError, StartError
+from kernelbox.native import check, lib
+from kernelbox.runtime.connection import Answer, Connection, OnOutput
+from kernelbox.runtime.monitor import Monitor
+from kernelbox.runtime.plan import EncodedPlan, Fault, Plan, request
+from kernelbox.runtime.steps.process import Exec
+from kernelbox.runtime.trace import TraceRow, trace_rows
+
+__all__ = ["Launch", "Outcome"]
+
+_TICK_MS = 50
+_INLINE = 150_000
+_MAX_CAPTURED = 256 << 20
+_PLAN_FILE = "plan file"
+_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
+_NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.ETXTBSY, errno.EINVAL, errno.ELIBBAD)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known of a launch, first while it runs and then for good. `status` is the exit status, `signal` the number
+    that ended it or 0; times are of the monotonic clock, in nanoseconds."""
+
+    pid: int = 0
+    status: int | None = None
+    signal: int = 0
+    started_ns: int = 0
+    ended_ns: int = 0
+    user_us: int = 0
+    system_us: int = 0
+    timed_out: bool = False
+    truncated: bool = False
+    out: list[bytes] = field(default_factory=list)
+    err: list[bytes] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+
+class Launch:
+    """Send once with `begin`, then `wait`. The streams are pipes (captured) unless descriptors are given for them.
+
+    `descriptors` are (name, descriptor) pairs that the plan names; they stay the caller's."""
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        plan: Plan,
+        token: bytes,
+        descriptors: Sequence[tuple[str, int]] = (),
+        *,
+        capture: bool = True,
+        input: bytes = b"",
+        on_output: OnOutput | None = None,
+        lease: bool = True,
+        fault: Fault | None = None,
+    ) -> None:
+        self.plan = plan
+        self.outcome = Outcome()
+        self.terminal = -1
+        self._monitor = monitor
+        self._token = token
+        self._descriptors = descriptors
+        self._pipes = (1 if input else 0) | (6 if capture else 0)
+        self._input = input
+        self._on_output = on_output
+        self._lease = lease
+        self._fault = fault
+        self._captured = 0
+        self._plan_file = -1
+        self._encoded = self._encode()
+        self._connection: Connection | None = None
+
+    def _encode(self) -> EncodedPlan:
+        """A plan that is too long for one message goes as a sealed memfd, which has a place among the descriptors too."""
+        piped = [name for bit, name in enumerate(("stdin", "stdout", "stderr")) if self._pipes >> bit & 1]
+        names = [name for name, _ in self._descriptors]
+        encoded = self.plan.encode(names + piped, self._monitor.shared)
+        if len(encoded.operations) + len(encoded.text) > _INLINE:
+            encoded = self.plan.encode([*names, _PLAN_FILE, *piped], self._monitor.shared)
+        return encoded
+
+    def begin(self) -> None:
+        """Sends the plan and looks at the first thing that happens."""
+        self._connection = self._monitor.take()
+        self._send()
+
+    def _send(self) -> None:
+        assert self._connection is not None
+        encoded = self._encoded
+        body = encoded.operations + encoded.text
+        descriptors = [descriptor for _, descriptor in self._descriptors]
+        big = encoded.slots.get(_PLAN_FILE, -1) + 1
+        if big:
+            self._plan_file = check(lib.kb_memfd_sealed(b"kb-plan", body, len(body)), "make a plan file")
+            descriptors.append(self._plan_file)
+        fault = (encoded.operation_of(self._fault.step), self._fault.errno) if self._fault else (-1, 0)
+        head = request(
+            lib.KB_LAUNCH,
+            flags=(lib.KB_LEASE if self._lease else 0) | (0 if self.plan.shares_memory else lib.KB_FORK),
+            token=self._token,
+            parts=encoded.parts,
+            given=len(descriptors) + self._pipes.bit_count(),
+            reveal=encoded.slots[self.plan.reveal],
+            fault=fault,
+            text_size=len(encoded.text),
+            last_text=encoded.last_text,
+            big=big,
+        )
+        self._connection.begin(head if big else head + body, descriptors, pipes=self._pipes, input=self._input)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Moves output until the container has ended (true) or `timeout` seconds have passed (false).
+
+        Raises StartError, CommandNotFound or CommandNotExecutable where it could not be started; MonitorError where the
+        monitor went away under it. KeyboardInterrupt passes through: `kill`, then `wait` again."""
+        assert self._connection is not None
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = -1 if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+            state = self._connection.converse(_TICK_MS if self._on_output else -1, left)
+            self._take_output()
+            if state & lib.KB_DONE:
+                self._finish()
+                return True
+            if state & lib.KB_GONE:
+                self._gone()
+            elif state & lib.KB_TICK and deadline is not None and time.monotonic() >= deadline:
+                return False
+
+    def wait_started(self) -> None:
+        """Returns once the program runs (or has already ended); `terminal` is then its terminal, if it has one.
+
+        Raises as `wait` does."""
+        assert self._connection is not None
+        while not self._connection.answers():
+            if self._connection.converse(0, 10) & lib.KB_GONE:
+                self._gone()
+        answer = self._connection.answers()[0]
+        self.terminal = self._connection.take_descriptor()
+        if answer.kind == lib.KB_FAILED:
+            self.wait()
+        self.outcome.pid = answer.pid
+
+    def kill(self, number: int = 9) -> None:
+        """Sends a signal to the first process; with 9 everything in the container ends. May be called from any thread."""
+        self._monitor.signal(self._token, number)
+
+    def trace(self) -> tuple[TraceRow, ...]:
+        """The steps that were done, with their times."""
+        offset = self._encoded.parts[0] + self._encoded.parts[1]
+        shifted = []
+        for answer in self.outcome.answers:
+            base = offset if answer.kind == lib.KB_EXITED else 0
+            shifted += [(start, end, error, op + base) for start, end, error, op in answer.trace]
+        return trace_rows(self.plan, self._encoded.owners, shifted)
+
+    def record(self) -> dict[int, bytes]:
+        """The counters of the exit record by their keys; repeated keys are joined."""
+        found: dict[int, bytes] = {}
+        for answer in self.outcome.answers:
+            if answer.kind == lib.KB_EXITED:
+                for key, content in answer.record:
+                    found[key] = found.get(key, b"") + content
+        return found
+
+    def _take_output(self) -> None:
+        assert self._connection is not None
+        for stream, chunk in enumerate(self._connection.take_output(), 1):
+            if not chunk:
+                continue
+            if self._captured < _MAX_CAPTURED:
+                (self.outcome.out if stream == 1 else self.outcome.err).append(chunk)
+                self._captured += len(chunk)
+            else:
+                self.outcome.truncated = True
+            if self._on_output:
+                self._on_output(stream, chunk)
+
+    def _finish(self) -> None:
+        assert self._connection is not None
+        outcome = self.outcome
+        self._close_plan_file()
+        outcome.answers = self._connection.answers()
+        self._monitor.give(self._connection)
+        first, last = outcome.answers[0], outcome.answers[-1]
+        if last.kind == lib.KB_FAILED:
+            raise self._start_error(last)
+        outcome.pid, outcome.started_ns, outcome.ended_ns = first.pid, first.now_ns, last.now_ns
+        outcome.status = None if last.signal else last.status
+        outcome.signal, outcome.user_us, outcome.system_us = last.signal, last.user_us, last.system_us
+
+    def _gone(self) -> None:
+        assert self._connection is not None
+        answered = self._connection.answers()
+        self._close_plan_file()
+        self._connection.abandon()
+        self._connection.close()
+        if answered:
+            raise MonitorError("the monitor ended while the container ran; the container was ended with it")
+        self._connection = self._monitor.renew()  # it was just going, and had not read anything yet
+        self._send()
+
+    def _close_plan_file(self) -> None:
+        if self._plan_file >= 0:
+            os.close(self._plan_file)
+        self._plan_file = -1
+
+    def _start_error(self, answer: Answer) -> StartError:
+        reason = os.strerror(answer.error).lower()
+        words = " ".join(content.decode(errors="replace").strip() for key, content in answer.record if key == 0)
+        if answer.op < 0:
+            hint = "the memory limit may be too small to start in" if answer.error == errno.EINTR else None
+            return StartError(f"the container could not be started: {reason}", errno=answer.error, hint=hint)
+        number = self._encoded.owners[answer.op]
+        step = self.plan.steps[number]
+        count = len(self.plan.outside) + len(self.plan.inside)
+        if isinstance(step, Exec):
+            return _exec_error(step, answer.error, reason, number + 1, count)
+        detail = f" ({words})" if words else ""
+        message = f"step {number + 1} of {count}: could not {step.describe()}: {reason}{detail}"
+        return StartError(message, errno=answer.error, step=number + 1, steps=count)
+
+
+def _exec_error(step: Exec, number: int, reason: str, at: int, count: int) -> StartError:
+    program = step.arguments[0]
+    facts = {"errno": number, "step": at, "steps": count}
+    if number in _NOT_FOUND:
+        where = "" if "/" in program else f" in {', '.join(path.rpartition('/')[0] or '/' for path in step.candidates)}"
+        return CommandNotFound(f"could not run {program}: not found{where}", **facts)
+    if number in _NOT_EXECUTABLE:
+        hint = "it is built for another kind of machine, or is no program at all" if number == errno.ENOEXEC else None
+        return CommandNotExecutable(f"could not run {program}: {reason}", hint=hint, **facts)
+    return StartError(f"could not run {program}: {reason}", **facts)
+

@@ -1,0 +1,198 @@
+"""The store's monitor as an engine sees it: reached by its socket, started by whoever needs it first.
+
+Who starts it holds the store's lock, makes the socket, and passes both on: the lock is held for as long as the monitor
+lives, without any file that could be out of date. A monitor that is just going refuses; then the lock is free in a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import functools
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+from kernelbox.errors import KernelError, MonitorError, StoreError
+from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
+from kernelbox.runtime.connection import Connection
+from kernelbox.runtime.plan import EncodedPlan, Plan, request
+from kernelbox.runtime.setup import Setup
+from kernelbox.store.paths import StorePaths
+
+__all__ = ["Monitor"]
+
+_PATIENCE_S = 10.0
+_MOMENT_S = 0.002
+_INLINE = 150_000
+
+
+@functools.cache
+def _program() -> int:
+    """The monitor's program in a sealed memfd: nobody can change what runs, whatever happens to the file."""
+    try:
+        code = MONITOR_PROGRAM.read_bytes()
+    except OSError as error:
+        raise MonitorError(f"could not read {MONITOR_PROGRAM}: {error.strerror}", hint="make build") from error
+    return check(lib.kb_memfd_sealed(b"kb-monitor", code, len(code)), "make the monitor's program")
+
+
+class Monitor:
+    """Connections to the monitor of one store, kept for the next launch. Safe for several threads."""
+
+    def __init__(self, paths: StorePaths, setup: Setup, *, rootless: bool = False) -> None:
+        self._paths = paths
+        self._setup = setup
+        self._rootless = rootless
+        self._idle: list[Connection] = []
+        self._encoded: EncodedPlan = setup.plan.encode((), setup.shared)
+        self._preparations: dict[str, Plan] = {}
+        self._pid = 0
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """The monitor's own descriptors by name."""
+        return dict(self._setup.shared)
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection for one conversation; kept afterwards unless it was closed."""
+        connection = self.take()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self.give(connection)
+
+    def take(self) -> Connection:
+        """A connection of one's own: `give` it back, or close it."""
+        return self._idle.pop() if self._idle else self._connect()
+
+    def give(self, connection: Connection) -> None:
+        if not connection.closed:
+            self._idle.append(connection)
+
+    def renew(self) -> Connection:
+        """A fresh connection, after one that proved dead: the others are too."""
+        self.close()
+        return self._connect()
+
+    def close(self) -> None:
+        """Closes idle connections; with the last one of all engines an idle monitor goes. Idempotent."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def wait_swept(self) -> None:
+        """Returns when everything that ended containers left has been deleted."""
+        with self.connection() as connection:
+            connection.ask(request(lib.KB_SYNC) + b"\0")
+
+    def signal(self, token: bytes, number: int) -> bool:
+        """Sends a signal to the container's first process; False where it has ended."""
+        with self.connection() as connection:
+            answer = connection.ask(request(lib.KB_SIGNAL, token=token, signal=number) + b"\0")
+        if answer.error not in (0, errno.ESRCH):
+            raise KernelError(answer.error, "send a signal to", token.hex()[:12])
+        return not answer.error
+
+    def _connect(self) -> Connection:
+        deadline = time.monotonic() + _PATIENCE_S
+        path = os.fsencode(self._paths.socket)
+        while time.monotonic() < deadline:
+            descriptor = lib.kb_connect(path)
+            if descriptor >= 0:
+                connection = Connection(descriptor)
+                if self._introduce(connection):
+                    return connection
+            elif -descriptor not in (errno.ENOENT, errno.ECONNREFUSED):
+                raise KernelError(-descriptor, "connect to the monitor at", str(self._paths.socket))
+            if not self._start():
+                time.sleep(_MOMENT_S)  # somebody else is starting one, or the old one is just going
+        raise MonitorError(
+            f"the monitor of {self._paths.root} does not answer", hint=f"see {self._paths.runtime / 'monitor.log'}"
+        )
+
+    def prepare(self, name: str, plan: Plan) -> None:
+        """Has the monitor run the outside part of `plan`, which fills descriptors of its own; a monitor that is started
+        later does the same at once. Another plan of the same name replaces it."""
+        self._preparations[name] = plan
+        with self.connection() as connection:
+            self._run_setup(connection, plan, 0)
+
+    def _introduce(self, connection: Connection) -> bool:
+        """Tells a monitor what it needs to know; False where it was going at that moment."""
+        try:
+            pid = self._run_setup(connection, self._setup.plan, self._setup.pool)
+            if pid != self._pid:
+                for plan in self._preparations.values():
+                    self._run_setup(connection, plan, 0)
+            self._pid = pid
+        except MonitorError:
+            return False
+        return True
+
+    def _run_setup(self, connection: Connection, plan: Plan, pool: int) -> int:
+        """The monitor's pid. Raises MonitorError where the connection ended, StoreError where a step failed."""
+        encoded = self._encoded if plan is self._setup.plan else plan.encode((), self._setup.shared)
+        body = encoded.operations + encoded.text
+        big = len(body) > _INLINE
+        head = request(
+            lib.KB_SETUP,
+            parts=encoded.parts,
+            text_size=len(encoded.text),
+            last_text=encoded.last_text,
+            signal=pool,
+            big=int(big),
+            given=int(big),
+        )
+        if big:
+            file = check(lib.kb_memfd_sealed(b"kb-plan", body, len(body)), "make a plan file")
+            try:
+                answer = connection.ask(head, [file])
+            finally:
+                os.close(file)
+        else:
+            answer = connection.ask(head + body)
+        if answer.error:
+            connection.close()
+            step = plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
+            raise StoreError(
+                f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",
+                hint="kernelbox doctor says what this machine allows",
+            )
+        return answer.pid
+
+    def _start(self) -> bool:
+        """Starts a monitor if none is alive; False where somebody else holds the lock."""
+        self._paths.prepare()
+        lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            self._paths.runtime.mkdir(mode=0o700, exist_ok=True)
+            self._spawn(lock)
+            return True
+        finally:
+            os.close(lock)
+
+    def _spawn(self, lock: int) -> None:
+        self._paths.socket.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, contextlib.ExitStack() as stack:
+            listener.bind(os.fspath(self._paths.socket))
+            listener.listen(64)
+            log = os.open(self._paths.runtime / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, log)
+            folder = os.open(self._paths.runtime, os.O_PATH | os.O_CLOEXEC)
+            stack.callback(os.close, folder)
+            words = [ffi.new("char[]", word) for word in (b"kb-monitor", b"root")]
+            arguments = ffi.new("char *[]", [*words, ffi.NULL])
+            passed = [listener.fileno(), log, log, lock, folder]
+            pid = check(lib.kb_spawn(_program(), arguments, passed, len(passed)), "start the monitor")
+            _, status = os.waitpid(pid, 0)
+            if status:
+                raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / 'monitor.log'}")

@@ -1,0 +1,103 @@
+"""A plan: what is done outside, inside and after, as data. It can be read, tested without root, sent, and sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+
+from kernelbox.native import lib
+from kernelbox.runtime.encoder import MAGIC, NONE, Encoder
+from kernelbox.runtime.steps.base import INSIDE, LAST, OUTSIDE, Step
+
+__all__ = ["EncodedPlan", "Fault", "Plan", "request"]
+
+_REQUEST = Struct("=IHH32s4Hhhhxx2Iihh")  # struct kb_request
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """For tests: step `step` (from 1) fails with `errno` instead of being done."""
+
+    step: int
+    errno: int
+
+
+def request(
+    kind: int,
+    *,
+    flags: int = 0,
+    token: bytes = b"",
+    parts: tuple[int, int, int] = (0, 0, 0),
+    given: int = 0,
+    reveal: int = lib.KB_NO_SLOT,
+    fault: tuple[int, int] = (-1, 0),
+    text_size: int = 1,
+    last_text: int = 0,
+    signal: int = 0,
+    big: int = 0,
+) -> bytes:
+    """The head of a message to the monitor; without operations it is followed by one NUL, the empty text."""
+    return _REQUEST.pack(
+        MAGIC, kind, flags, token, *parts, given, reveal, *fault, text_size, last_text, signal, big, 0
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPlan:
+    """A plan as bytes. `owners` gives for each operation the number of its step, from 0."""
+
+    operations: bytes
+    text: bytes
+    parts: tuple[int, int, int]
+    owners: Sequence[int]
+    slots: Mapping[str, int]
+    last_text: int
+
+    def operation_of(self, step: int) -> int:
+        """The first operation of step `step` (from 1)."""
+        return list(self.owners).index(step - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`outside` runs in the monitor and ends with the step that makes the process, `inside` in that process and ends
+    with exec, `last` in the monitor after the end or after a failure. `shares_memory` is false where the process must
+    not borrow the monitor's memory until exec (a time namespace cannot be entered so)."""
+
+    outside: tuple[Step, ...]
+    inside: tuple[Step, ...] = ()
+    last: tuple[Step, ...] = ()
+    reveal: str = NONE
+    shares_memory: bool = True
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.outside + self.inside + self.last
+
+    def where(self, number: int) -> str:
+        """Where the step with this number (from 0) runs."""
+        if number < len(self.outside):
+            return OUTSIDE
+        return INSIDE if number < len(self.outside) + len(self.inside) else LAST
+
+    def describe(self) -> str:
+        """One line a step: number, place, phrase."""
+        return "".join(
+            f"{number + 1:3} {self.where(number):7} {step.describe()}\n" for number, step in enumerate(self.steps)
+        )
+
+    def encode(self, passed: Sequence[str], shared: Mapping[str, int]) -> EncodedPlan:
+        """`passed` names the descriptors that go along in their order, `shared` the monitor's own."""
+        out = Encoder(passed, shared)
+        ends = []
+        last_text = 0
+        for part in (self.outside, self.inside, self.last):
+            if part is self.last:
+                last_text = out.begin_last_part()
+            for step in part:
+                step.encode(out)
+                out.step += 1
+            ends.append(len(out.operations))
+        parts = (ends[0], ends[1] - ends[0], ends[2] - ends[1])
+        return EncodedPlan(b"".join(out.operations), bytes(out.text), parts, out.owners, out.slots, last_text)

@@ -1,0 +1,1 @@
+"""The steps, by subject: `files` (and control groups), `mounts`, `process`, `ending`; `base.Step` is what each is."""

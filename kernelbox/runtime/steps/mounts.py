@@ -1,0 +1,317 @@
+"""Steps on mounts. A mount is made detached, outside or inside, then attached beneath the container's root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kernelbox.native import lib
+from kernelbox.runtime.encoder import MAY_FAIL, NONE, Encoder
+from kernelbox.runtime.steps.base import Step
+
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "Attach",
+    "CloneTree",
+    "EXISTS",
+    "EnterRoot",
+    "MakeDeviceNodes",
+    "MakeMount",
+    "MakePath",
+    "MaskPath",
+    "MountOverlay",
+    "ROOT",
+    "OpenTerminal",
+    "PivotRoot",
+    "ProtectPath",
+    "ProtectRoot",
+    "SetPropagation",
+    "Unmount",
+]
+
+FOLDER = lib.KB_TARGET_FOLDER
+FILE = lib.KB_TARGET_FILE
+EXISTS = lib.KB_TARGET_EXISTS
+
+ROOT = "root"
+"""The name of the descriptor of the container's root mount."""
+
+_CLONE = lib.OPEN_TREE_CLONE
+_RECURSIVE = lib.AT_RECURSIVE
+_SET_STRING, _SET_FLAG, _SET_FD = lib.FSCONFIG_SET_STRING, lib.FSCONFIG_SET_FLAG, lib.FSCONFIG_SET_FD
+
+
+def set_options(out: Encoder, fs: str, options: Iterable[tuple[str, str | None]]) -> None:
+    """Options of a file system context: (name, value), a flag where the value is None."""
+    for name, value in options:
+        command = _SET_FLAG if value is None else _SET_STRING
+        out.add(lib.KB_OP_FSCONFIG, command, at=fs, text=(out.string(name), out.string(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class CloneTree(Step):
+    """A detached copy `to` of the mount at `path` (of descriptor `source`), for a bind mount or a layer.
+
+    `attributes` are MOUNT_ATTR_* to set and to clear; with `userns`, ids are mapped as in that user namespace."""
+
+    syscall: ClassVar[str] = "open_tree mount_setattr"
+    path: str
+    to: str
+    source: str = NONE
+    recursive: bool = False
+    userns: str = NONE
+    set_attributes: int = 0
+    clear_attributes: int = 0
+    recursive_attributes: int = 0
+    propagation: int = 0
+
+    def describe(self) -> str:
+        return f"clone the mount of {self.path or self.source}" + (" with mapped ids" if self.userns else "")
+
+    def encode(self, out: Encoder) -> None:
+        path = out.string(self.path) if self.path else 0
+        how = _CLONE | (_RECURSIVE if self.recursive else 0)
+        out.add(lib.KB_OP_OPEN_TREE, how, at=self.source, to=self.to, text=(path,))
+        whole = self.recursive and (self.recursive_attributes or self.propagation)
+        if whole:
+            out.add(lib.KB_OP_SET_ATTR, self.recursive_attributes, 0, self.propagation, _RECURSIVE, at=self.to)
+        attributes = self.set_attributes | (lib.MOUNT_ATTR_IDMAP if self.userns else 0)
+        if attributes or self.clear_attributes or (self.propagation and not whole):
+            change = (attributes, self.clear_attributes, 0 if whole else self.propagation, 0)
+            out.add(lib.KB_OP_SET_ATTR, *change, at=self.to, second=self.userns)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeMount(Step):
+    """A new detached mount `to` of a file system type. As `owner`, where its root folder must belong to that id."""
+
+    syscall: ClassVar[str] = "fsopen fsconfig fsmount"
+    fstype: str
+    to: str
+    options: tuple[tuple[str, str | None], ...] = ()
+    attributes: int = 0
+    source: str = ""
+
+    def describe(self) -> str:
+        return f"make a {self.fstype} mount"
+
+    def encode(self, out: Encoder) -> None:
+        fs = f"fs of {self.to}"
+        out.add(lib.KB_OP_FSOPEN, to=fs, text=(out.string(self.fstype),))
+        if self.source:
+            set_options(out, fs, (("source", self.source),))
+        set_options(out, fs, self.options)
+        out.add(lib.KB_OP_FSCREATE, at=fs)
+        out.add(lib.KB_OP_FSMOUNT, self.attributes, at=fs, to=self.to)
+
+
+@dataclass(frozen=True, slots=True)
+class MountOverlay(Step):
+    """An overlay `to` of layers (the topmost first) under the folders `upper` and `work`, or read-only without them.
+
+    By descriptors where the kernel takes them for detached mounts; otherwise by path: the layers are attached in the
+    monitor's workshop for as long as the mount takes (`by_path`). `owner`: see KB_OP_FSCREATE."""
+
+    syscall: ClassVar[str] = "fsopen fsconfig fsmount"
+    layers: tuple[str, ...]
+    to: str
+    upper: str = NONE
+    work: str = NONE
+    owner: int = 0
+    options: tuple[tuple[str, str | None], ...] = ()
+    attributes: int = 0
+
+    def describe(self) -> str:
+        return f"mount an overlay of {len(self.layers)} layer{'s'[: len(self.layers) != 1]}"
+
+    def encode(self, out: Encoder) -> None:
+        fs = f"fs of {self.to}"
+        out.add(lib.KB_OP_FSOPEN, to=fs, text=(out.string("overlay"),))
+        lower, upper, work = out.string("lowerdir+"), out.string("upperdir"), out.string("workdir")
+        for layer in self.layers:
+            out.add(lib.KB_OP_FSCONFIG, _SET_FD, at=fs, second=layer, text=(lower,))
+        if self.upper:
+            out.add(lib.KB_OP_FSCONFIG, _SET_FD, at=fs, second=self.upper, text=(upper,))
+            out.add(lib.KB_OP_FSCONFIG, _SET_FD, at=fs, second=self.work, text=(work,))
+        set_options(out, fs, self.options)
+        out.add(lib.KB_OP_FSCREATE, self.owner, self.owner, at=fs)
+        out.add(lib.KB_OP_FSMOUNT, self.attributes, at=fs, to=self.to)
+
+
+@dataclass(frozen=True, slots=True)
+class Attach(Step):
+    """The detached mount `source` at `target` beneath the container's root; a missing target is made."""
+
+    syscall: ClassVar[str] = "openat2 move_mount"
+    source: str
+    target: str
+    title: str
+    kind: int = FOLDER
+
+    def describe(self) -> str:
+        return f"{self.title} on {self.target}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_ATTACH, self.kind, at=self.source, second=ROOT, text=(out.string(self.target),))
+
+
+@dataclass(frozen=True, slots=True)
+class MakePath(Step):
+    """A folder (or an empty file) beneath the container's root, with the folders above it; one that exists is left alone."""
+
+    syscall: ClassVar[str] = "openat2 mkdirat"
+    target: str
+    kind: int = FOLDER
+
+    def describe(self) -> str:
+        return f"make sure of {self.target}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_ATTACH, self.kind, second=ROOT, text=(out.string(self.target),))
+
+
+@dataclass(frozen=True, slots=True)
+class EnterRoot(Step):
+    """The container's root over "/" of a namespace that holds nothing else, then chroot: constant time, where pivot_root
+    visits every task of the machine."""
+
+    syscall: ClassVar[str] = "move_mount fchdir chroot"
+
+    def describe(self) -> str:
+        return "enter the root file system"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_ROOT, at=ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectRoot(Step):
+    """The root file system becomes read-only, after everything that is mounted in it has its place."""
+
+    syscall: ClassVar[str] = "mount_setattr"
+
+    def describe(self) -> str:
+        return "make the root file system read-only"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_SET_ATTR, lib.MOUNT_ATTR_RDONLY, 0, 0, 0, at=ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class PivotRoot(Step):
+    """The container's root at `place` of a copy of the host's namespace, pivot_root into it, the host's tree away."""
+
+    syscall: ClassVar[str] = "move_mount pivot_root umount2"
+    place: str = "/sys"
+
+    def describe(self) -> str:
+        return "pivot into the root file system"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_PIVOT, at=ROOT, text=(out.string(self.place),))
+
+
+@dataclass(frozen=True, slots=True)
+class Unmount(Step):
+    """A mount of the template goes; `path` is seen from the process."""
+
+    syscall: ClassVar[str] = "umount2"
+    path: str
+
+    def describe(self) -> str:
+        return f"unmount {self.path}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_UMOUNT, lib.MNT_DETACH, text=(out.string(self.path),))
+
+
+@dataclass(frozen=True, slots=True)
+class SetPropagation(Step):
+    """Which mounts of other namespaces arrive at `path`, and which of ours leave (mount_namespaces(7))."""
+
+    syscall: ClassVar[str] = "mount"
+    path: str
+    flags: int
+    title: str
+
+    def describe(self) -> str:
+        return f"make {self.path} {self.title}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_PROPAGATION, self.flags, text=(out.string(self.path),))
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDeviceNodes(Step):
+    """Device nodes and links in a /dev of our own, before it is attached: (name, mode, device number), (name, target)."""
+
+    syscall: ClassVar[str] = "mknodat symlinkat mkdirat"
+    folder: str
+    nodes: tuple[tuple[str, int, int], ...]
+    links: tuple[tuple[str, str], ...]
+    folders: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "make the devices " + " ".join(name for name, _, _ in self.nodes)
+
+    def encode(self, out: Encoder) -> None:
+        for name in self.folders:
+            out.add(lib.KB_OP_MKDIR, 0o755, at=self.folder, text=(out.string(name),))
+        for name, mode, number in self.nodes:
+            out.add(lib.KB_OP_MKNOD, mode, number, at=self.folder, text=(out.string(name),))
+        for name, target in self.links:
+            out.add(lib.KB_OP_SYMLINK, at=self.folder, text=(out.string(name), out.string(target)))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPath(Step):
+    """Nothing to see at `path`: an empty read-only folder over a folder, /dev/null over a file. Both are ours."""
+
+    syscall: ClassVar[str] = "openat2 open_tree move_mount"
+    path: str
+    empty: str
+    null: str
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_MASK, at=self.empty, second=ROOT, third=self.null, text=(out.string(self.path),))
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectPath(Step):
+    """`path` becomes read-only by a bind mount on itself."""
+
+    syscall: ClassVar[str] = "openat2 open_tree mount_setattr move_mount"
+    path: str
+
+    def describe(self) -> str:
+        return f"make {self.path} read-only"
+
+    def encode(self, out: Encoder) -> None:
+        attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
+        out.add(lib.KB_OP_READONLY, attributes, second=ROOT, text=(out.string(self.path),))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTerminal(Step):
+    """A new terminal of the container's own devpts: `master` for whoever watches, `slave` for the process."""
+
+    syscall: ClassVar[str] = "openat2 ioctl"
+    devpts: str
+    master: str
+    slave: str
+    owner: int
+    group: int
+
+    def describe(self) -> str:
+        return "open a terminal"
+
+    def encode(self, out: Encoder) -> None:
+        flags = lib.O_RDWR | lib.O_NOCTTY
+        out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.devpts, to=self.master, text=(out.string("ptmx"),))
+        out.add(lib.KB_OP_PTY_PEER, at=self.master, to=self.slave)
+        out.add(lib.KB_OP_CHOWN, self.owner, self.group, at=self.slave, text=(out.string(""),), flags=MAY_FAIL)

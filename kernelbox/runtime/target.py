@@ -1,0 +1,57 @@
+"""What a plan needs to know beside the OCI configuration: where the root file system comes from, which groups and
+descriptors there are, what this machine's kernel can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kernelbox.linux.cgroups import Counter, Group
+from kernelbox.linux.features import Features
+from kernelbox.runtime.encoder import NONE
+
+__all__ = ["Layer", "Rootfs", "Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A folder, or with `source` a descriptor, that is a read-only layer; `mapped`: through an id-mapped mount."""
+
+    path: str = ""
+    source: str = NONE
+    mapped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rootfs:
+    """Layers, the topmost first, under an upper layer of the container's own; or the folder `path` itself."""
+
+    layers: tuple[Layer, ...] = ()
+    path: str = ""
+    mapped: bool = True
+    upper_mapped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One container to be. Descriptors are named as they are sent along: "userns", "devices", "stdin" and so on."""
+
+    id: str
+    rootfs: Rootfs
+    features: Features
+    groups: tuple[Group, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    userns: str = NONE
+    device_filter: str = NONE
+    streams: tuple[str, str, str] = ("stdin", "stdout", "stderr")
+    held: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files of /etc that are the container's own: path and content."""
+    sources: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
+    """For each source of a bind mount: whether it is a folder, and whether its file system can map ids."""
+    seccomp: bytes = b""
+    lease: bool = True
+    """End it when the engine that asked for it goes, or the monitor does."""
+    rootless: bool = False
+    state: bytes = b"{}"
+    """The OCI state that hooks get."""

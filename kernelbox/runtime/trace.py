@@ -1,0 +1,48 @@
+"""The trace of a launch: for each step where it ran, what it did, by which system calls, and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kernelbox.runtime.connection import Traced
+from kernelbox.runtime.plan import Plan
+
+__all__ = ["TraceRow", "trace_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One step. Times in microseconds, `start_us` since the monitor began with the plan; `errno` 0 where it succeeded."""
+
+    number: int
+    step: str
+    where: str
+    what: str
+    syscall: str
+    start_us: float
+    duration_us: float
+    errno: int = 0
+
+
+def trace_rows(plan: Plan, owners: Sequence[int], traced: Iterable[Traced]) -> tuple[TraceRow, ...]:
+    """Sums the operations of each step; steps that were not reached are left out."""
+    steps = plan.steps
+    spans: dict[int, tuple[int, int, int]] = {}
+    for start, end, error, operation in traced:
+        if not start:
+            continue
+        owner = owners[operation]
+        first, used, worst = spans.get(owner, (start, 0, 0))
+        spans[owner] = (first, used + max(end - start, 0), worst or error)
+    if not spans:
+        return ()
+    origin = min(first for first, _, _ in spans.values())
+    rows = []
+    for number, (first, used, error) in sorted(spans.items()):
+        step = steps[number]
+        times = ((first - origin) / 1000, used / 1000)
+        rows.append(
+            TraceRow(number + 1, type(step).__name__, plan.where(number), step.describe(), step.syscall, *times, error)
+        )
+    return tuple(rows)

@@ -1,0 +1,107 @@
+"""Which ids of the machine a container's user namespace has: ranges of 65,536 that no two running containers share.
+
+A range is held by a lock on one byte of a file that all stores of this user share (open file description locks, fcntl(2)):
+the kernel releases it with the last descriptor, so that no crash can leak a range and no record can be out of date.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernelbox.errors import NotSupported
+from kernelbox.native import ffi, lib
+from kernelbox.native import check as check_native
+
+__all__ = ["COUNT", "IdRange", "IdRanges"]
+
+COUNT = 65_536
+_FIRST = 524_288
+_RANGES = (1 << 31) // COUNT - _FIRST // COUNT - 1
+_F_OFD_SETLK = 37
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """`COUNT` ids from `start`. `lock` holds the range, `userns` is a user namespace with these ids; both descriptors belong
+    to the IdRanges it came from."""
+
+    number: int
+    start: int
+    lock: int
+    userns: int
+
+
+class IdRanges:
+    """Hands out ranges and keeps those that came back, with their user namespaces, for the next container."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "id-ranges.lock"
+        self._free: list[IdRange] = []
+        self._mutex = threading.Lock()
+        self._closed = False
+
+    def take(self) -> IdRange:
+        """A range that nobody else on this machine has. Raises NotSupported where all are taken."""
+        with self._mutex:
+            if self._free:
+                return self._free.pop()
+        lock = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            number = self._lock_free_byte(lock)
+            userns = self._make_userns(_FIRST + number * COUNT)
+        except BaseException:
+            os.close(lock)
+            raise
+        return IdRange(number, _FIRST + number * COUNT, lock, userns)
+
+    def give(self, taken: IdRange) -> None:
+        """Back, once no process of the container is left."""
+        with self._mutex:
+            if not self._closed:
+                self._free.append(taken)
+                return
+        self._release(taken)
+
+    def close(self) -> None:
+        """Releases what is not in use; what comes back later is released then. Idempotent."""
+        with self._mutex:
+            free, self._free, self._closed = self._free, [], True
+        for each in free:
+            self._release(each)
+
+    @staticmethod
+    def _release(taken: IdRange) -> None:
+        os.close(taken.userns)
+        os.close(taken.lock)
+
+    @staticmethod
+    def _lock_free_byte(lock: int) -> int:
+        # Processes begin at different places, so that they seldom ask for the same one.
+        begin = os.getpid() * 61 % _RANGES
+        for offset in range(_RANGES):
+            number = (begin + offset) % _RANGES
+            try:
+                fcntl.fcntl(lock, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+            else:
+                return number
+        raise NotSupported(f"all {_RANGES} ranges of ids are in use", hint="end some containers")
+
+    @staticmethod
+    def _make_userns(start: int) -> int:
+        text = f"0 {start} {COUNT}".encode()
+        descriptors = ffi.new("int[8]")
+        check_native(
+            lib.kb_make_namespaces(lib.CLONE_NEWUSER, text, text, descriptors),
+            "make a user namespace",
+            hint="kernelbox doctor says whether this machine allows them",
+        )
+        return int(descriptors[0])

@@ -1,0 +1,157 @@
+"""The line of `%%container`: how it is split, and what it may say.
+
+`magic_arguments.parse_argstring` splits in a way of its own, which keeps or breaks quotes; here a line is split as a
+POSIX shell does, with `# comments`. Everything after IMAGE belongs to the command, as in `docker run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import keyword
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NoReturn
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser
+
+from kernelbox.engine.arguments import add_to_argparse
+from kernelbox.engine.options import BY_NAME
+
+from .expansion import expand_words
+
+DESCRIPTION = """Run the cell in a container.
+
+The cell is the standard input of the command. Without a command the image's shell reads it. What follows IMAGE belongs
+to the command. In the line (not in the cell) {name} is the notebook's variable of that name.
+
+    %%container host python3
+    print(6*7)
+
+    %%container --memory 256m --cpus 1 -i df -o result host python3
+    result = sum(df["price"])
+"""
+
+_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:(?<=\s)|^)\#.*""", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class CellRequest:
+    """What a line asks for. `options` are those of `box.run` that were given."""
+
+    image: str
+    command: tuple[str, ...] | None
+    options: Mapping[str, Any]
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    out: str | None = None
+    err: str | None = None
+    result: str | None = None
+    metrics: str | None = None
+    raise_error: bool = True
+    detach: bool = False
+    quiet: bool = False
+    explain: bool = False
+    expand: bool = False
+
+
+class CellArgumentParser(MagicArgumentParser):
+    """Errors are IPython's UsageError; an unknown option is answered with the nearest one."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
+        near = difflib.get_close_matches(unknown, self.flags(), n=1) if unknown.startswith("-") else []
+        if near:
+            raise UsageError(f"unknown option {unknown} (hint: did you mean {near[0]}?)")
+        if message.startswith("the following arguments are required"):
+            raise UsageError("no image is named (hint: %%container host python3)")
+        raise UsageError(message)
+
+    def flags(self) -> list[str]:
+        """Every way to write an option."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def takes_value(self, flag: str) -> bool:
+        """Whether the word after `flag` is its value. False for what is no option."""
+        action = self._option_string_actions.get(flag)
+        return action is not None and action.nargs != 0
+
+    def destination(self, flag: str) -> str:
+        """The name of the option that `flag` gives."""
+        return str(self._option_string_actions[flag].dest)
+
+
+@cache
+def parser() -> CellArgumentParser:
+    """The one source of what `%%container` accepts: parsing, help and completion."""
+    usage = "%%container [OPTIONS] IMAGE [COMMAND …]"  # one % is put in front of it
+    made = CellArgumentParser(prog="%container", usage=usage, description=DESCRIPTION)  # type: ignore[no-untyped-call]
+    made.allow_abbrev = False
+    _add_cell_options(made)
+    add_to_argparse(made, without=("interactive",))  # the cell always is the input, and -i is for variables
+    made.add_argument("image", metavar="IMAGE", help="host, dir:PATH or bundle:PATH")
+    made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the program and its arguments")
+    return made
+
+
+def _add_cell_options(made: CellArgumentParser) -> None:
+    cell = made.add_argument_group("cell")
+    cell.add_argument("-i", "--input", action="append", type=_name, metavar="VAR", help="put the variable VAR in")
+    cell.add_argument("-o", "--output", action="append", type=_name, metavar="VAR", help="bring the variable VAR back")
+    cell.add_argument("--out", type=_name, metavar="VAR", help="put the standard output into VAR instead of showing it")
+    cell.add_argument("--err", type=_name, metavar="VAR", help="put the standard error into VAR instead of showing it")
+    cell.add_argument("--result", type=_name, metavar="VAR", help="put the whole RunResult into VAR")
+    cell.add_argument("--metrics", type=_name, metavar="VAR", help="put what it cost into VAR, as a DataFrame")
+    cell.add_argument("--no-raise-error", action="store_true", help="go on after a command that fails")
+    cell.add_argument("--bg", "--detach", "-d", dest="detach", action="store_true", help="run in the background")
+    cell.add_argument("-q", "--quiet", action="store_true", help="do not show the result's line")
+    cell.add_argument("--explain", action="store_true", help="show how the container was started, step by step")
+    cell.add_argument("--expand", action="store_true", help="replace {{name}} in the cell by the notebook's variable")
+    cell.add_argument("--rm", action="store_true", help="accepted and not needed: a cell's container always goes")
+
+
+def split(line: str) -> list[str]:
+    """The words of a line as a POSIX shell has them, without a comment. Raises UsageError for an open quote.
+
+    shlex's own comments would end the word `#` is in the middle of, as in `-e COLOUR=#fff`."""
+    try:
+        return shlex.split(_COMMENT.sub(lambda found: found[1] or "", line), posix=True)
+    except ValueError as error:
+        raise UsageError(f"{error} in: {line}") from None
+
+
+def parse(line: str, variables: Mapping[str, Any]) -> CellRequest:
+    """What `line` asks for. Raises UsageError, or NameError for a `{name}` which is not in `variables`."""
+    given = vars(parser().parse_args(expand_words(split(line), variables)))
+    options = {name: value for name, value in given.items() if name in BY_NAME}
+    if "env" in options:
+        options["env"] = [whole for text in options["env"] if (whole := _with_value(text))]
+    if "entrypoint" in options:
+        options["entrypoint"] = [options["entrypoint"]] if options["entrypoint"] else []
+    return CellRequest(
+        image=given["image"],
+        command=tuple(given["command"]) or None,
+        options=options,
+        inputs=tuple(given["input"] or ()),
+        outputs=tuple(given["output"] or ()),
+        raise_error=not given["no_raise_error"],
+        **{name: given[name] for name in ("out", "err", "result", "metrics", "detach", "quiet", "explain", "expand")},
+    )
+
+
+def _with_value(variable: str) -> str | None:
+    """As `docker run -e`: NAME alone is the caller's value, and nothing where the caller has none."""
+    if "=" in variable:
+        return variable
+    return f"{variable}={os.environ[variable]}" if variable in os.environ else None
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text) or len(text) > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a variable")
+    return text

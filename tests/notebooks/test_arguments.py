@@ -1,0 +1,156 @@
+"""How the line of a cell is read: words as a shell has them, options, image and command, the notebook's variables."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from IPython.core.error import UsageError
+from kernelbox_magics.arguments import parse, parser, split
+from kernelbox_magics.expansion import expand_cell, expand_words
+
+from kernelbox.engine.options import OPTIONS
+
+VARIABLES = {
+    "size": 64,
+    "path": "/my data",
+    "config": SimpleNamespace(cpus=1.5, words={"a": "b"}),
+    "pi": 3.14159,
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("host python3", ["host", "python3"]),
+        ("-e 'A=b c' host", ["-e", "A=b c", "host"]),
+        ('-e A="b c" host', ["-e", "A=b c", "host"]),
+        (r"host echo a\ b", ["host", "echo", "a b"]),
+        ("host  # a comment, isn't it", ["host"]),
+        ("-e COLOUR=#fff host", ["-e", "COLOUR=#fff", "host"]),
+        ("host echo '# no comment' \"#\" \\# # one", ["host", "echo", "# no comment", "#", "#"]),
+        ("# all of it", []),
+        ("", []),
+    ],
+)
+def test_words(line: str, words: list[str]) -> None:
+    assert split(line) == words
+
+
+def test_an_open_quote() -> None:
+    with pytest.raises(UsageError, match="No closing quotation in: host 'x"):
+        split("host 'x")
+
+
+def test_what_follows_the_image_is_the_commands() -> None:
+    request = parse("-m 256m --cpus 1.5 host python3 -u -m http.server -m x --name y", {})
+    assert request.image == "host"
+    assert request.command == ("python3", "-u", "-m", "http.server", "-m", "x", "--name", "y")
+    assert request.options == {"memory": "256m", "cpus": "1.5"}
+
+
+def test_without_a_command() -> None:
+    assert parse("host", {}).command is None
+
+
+def test_only_options_that_were_given_are_passed_on() -> None:
+    request = parse("-v /a:/a -v /b:/b:ro --read-only --tty --memory-swap -1 --timeout 1m30s host", {})
+    assert request.options == {
+        "volumes": ["/a:/a", "/b:/b:ro"],
+        "read_only": True,
+        "tty": True,
+        "memory_swap": "-1",
+        "timeout": "1m30s",
+    }
+
+
+def test_every_run_option_is_an_option_of_a_cell() -> None:
+    flags = set(parser().flags())
+    assert all(flags.issuperset(option.flags) for option in OPTIONS if option.name != "interactive")
+
+
+def test_cell_options() -> None:
+    request = parse(
+        "-i a --input b -o c --out d --err e --result f --metrics g --no-raise-error -d -q --explain --expand host",
+        {},
+    )
+    assert (request.inputs, request.outputs) == (("a", "b"), ("c",))
+    assert (request.out, request.err, request.result, request.metrics) == ("d", "e", "f", "g")
+    assert not request.raise_error
+    assert request.detach
+    assert request.quiet
+    assert request.explain
+    assert request.expand
+    assert not request.options
+    assert parse("--bg host", {}).detach
+    assert parse("--detach host", {}).detach
+
+
+def test_an_environment_variable_by_name_alone_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESSON", "one")
+    monkeypatch.delenv("ABSENT", raising=False)
+    assert parse("-e LESSON -e ABSENT -e A=b host", {}).options == {"env": ["LESSON=one", "A=b"]}
+
+
+def test_an_entry_point_is_one_word() -> None:
+    assert parse("--entrypoint 'my program' host", {}).options == {"entrypoint": ["my program"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "no image is named"),
+        ("--memroy 5m host", r"unknown option --memroy \(hint: did you mean --memory\?\)"),
+        ("--mem 5m host", "unknown option --mem "),
+        ("-i 1a host", "'1a' is not the name of a variable"),
+        ("-o ../x host", "is not the name of a variable"),
+        ("-o class host", "is not the name of a variable"),
+        ("--memory", "expected one argument"),
+    ],
+)
+def test_mistakes(line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(line, {})
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        ("{size}m", "64m"),
+        ("{path}:/data", "/my data:/data"),
+        ("{config.cpus}", "1.5"),
+        ("{config.words[a]}", "b"),
+        ("{pi:.2f}", "3.14"),
+        ("{path!r}", "'/my data'"),
+        ("{{size}}", "{size}"),
+        ("${size}", "${size}"),
+        ("${HOME:-x}", "${HOME:-x}"),
+        ("{} {a,b} {1..3} {print $1} $size", "{} {a,b} {1..3} {print $1} $size"),
+        ('{"key": 1}', '{"key": 1}'),
+    ],
+)
+def test_variables_in_the_line(word: str, expanded: str) -> None:
+    assert expand_words([word], VARIABLES) == [expanded]
+
+
+def test_a_value_stays_one_word() -> None:
+    assert parse("-v {path}:/data host", VARIABLES).options == {"volumes": ["/my data:/data"]}
+
+
+def test_a_missing_variable_is_named() -> None:
+    with pytest.raises(NameError, match="name 'nothing' is not defined"):
+        parse("-m {size}m -e A={nothing} host", VARIABLES)
+
+
+@pytest.mark.parametrize("word", ["{config.absent}", "{config.words[z]}", "{path:d}"])
+def test_a_reference_that_leads_nowhere_is_shown(word: str) -> None:
+    with pytest.raises(UsageError, match="Error"):
+        expand_words([word], VARIABLES)
+
+
+def test_variables_in_the_cell() -> None:
+    assert expand_cell("n = {{size}} + {{ config.cpus }}; d = {1: {2}}; f'{n}'", VARIABLES) == (
+        "n = 64 + 1.5; d = {1: {2}}; f'{n}'"
+    )
+    with pytest.raises(NameError, match="'nothing'"):
+        expand_cell("{{nothing}}", VARIABLES)
