@@ -6,6 +6,7 @@ The files are not changed. Exit status 1 where a cell raised an error that its n
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -46,14 +47,16 @@ def print_cell(cell: NotebookNode) -> None:
     print(flush=True)
 
 
-def execute(path: Path) -> bool:
-    """Run one notebook from top to bottom, printing as it goes. False where an unexpected error ended it."""
+def execute(path: Path, sockets: str) -> bool:
+    """Run one notebook from top to bottom, printing as it goes. False where an unexpected error ended it.
+
+    The kernel is reached through sockets in the folder `sockets`: TCP ports are open to everybody on the machine."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
-        config=Config({"KernelManager": {"transport": "ipc"}}),  # not over TCP, which others on the machine can reach
+        config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
         resources={"metadata": {"path": str(path.parent)}},
     )
     with client.setup_kernel():
@@ -69,7 +72,8 @@ def execute(path: Path) -> bool:
 
 def main() -> None:
     paths = [Path(argument) for argument in sys.argv[1:]]
-    results = [execute(path) for path in paths]
+    with tempfile.TemporaryDirectory() as sockets:
+        results = [execute(path, sockets) for path in paths]
     raise SystemExit(0 if all(results) else 1)
 
 

@@ -1,7 +1,7 @@
 """A virtual machine with Debian's stock kernel and pure cgroup v2, whose programs are the outer machine's.
 
-Nothing is installed: the kernel comes from an unpacked package, the root file system is this machine's over 9p, read-only
-under a tmpfs. Under emulation (tcg) it boots in some 15 s and runs Python about ten times slower.
+Nothing is installed: the kernel comes from an unpacked package, the root file system is this machine's over 9p,
+read-only under a tmpfs. Under emulation (tcg) it boots in some 10 s and runs Python about ten times slower.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def initramfs(folder: Path, kernel: Path, command: Sequence[str]) -> Path:
         shutil.copy(found, root / "modules")
     shutil.copy(SOURCES / "tests/vm/init", root / "init")
     (root / "init").chmod(0o755)
-    (root / "environment").write_text(f"SOURCES={shlex.quote(str(SOURCES))}\nMODULES={shlex.quote(' '.join(MODULES))}\n")
+    (root / "environment").write_text(
+        f"SOURCES={shlex.quote(str(SOURCES))}\nMODULES={shlex.quote(' '.join(MODULES))}\n"
+    )
     (root / "arguments").write_text("".join(f"{argument}\n" for argument in command))
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
     archive = folder / "initramfs"

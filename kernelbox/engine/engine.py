@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from kernelbox.engine import host_image
 from kernelbox.engine.images import Image, Images
-from kernelbox.engine.job import Job, Run
+from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import prepare
@@ -107,6 +107,10 @@ class Engine:
         run = self._begin(image, command, input, on_output, timeout, options, fault=None)
         return Job(run, self._timeout(timeout), lambda result: self._record(result, check=False) and None)
 
+    def open_terminal(self, image: str, command: str | Sequence[str] | None = None, **options: Any) -> TerminalRun:
+        """A run on a terminal of its own, for a person: read and write `descriptor`, then `wait`."""
+        return TerminalRun(self._begin(image, command, None, None, None, {**options, "tty": True}, fault=None, adopt=False))
+
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
         return self._begin(image, command, None, None, None, options, fault=fault).wait(None)
@@ -133,6 +137,7 @@ class Engine:
         options: dict[str, Any],
         *,
         fault: Fault | None,
+        adopt: bool = True,
     ) -> Run:
         self._timeout(timeout)
         chosen = RunOptions.make(**options)
@@ -144,7 +149,7 @@ class Engine:
         with contextlib.ExitStack() as undo:
             if chosen.name:
                 undo.enter_context(hold_name(self.paths.root / "names", chosen.name))
-            return self._launch(found, words, chosen, input, on_output, monitor, undo, fault)
+            return self._launch(found, words, chosen, input, on_output, monitor, undo, fault, adopt)
 
     def _launch(
         self,
@@ -156,6 +161,7 @@ class Engine:
         monitor: Monitor,
         undo: contextlib.ExitStack,
         fault: Fault | None,
+        adopt: bool,
     ) -> Run:
         assert self._kernel is not None
         assert self._ranges is not None
@@ -171,8 +177,19 @@ class Engine:
         descriptors = list(prepared.descriptors)
         if not data:
             descriptors.append(("stdin", given))
+        terminal = prepared.config.process is not None and prepared.config.process.terminal
+        if terminal and input is not None:
+            raise InvalidOption("input cannot go to a terminal", hint="leave out tty")
         launch = Launch(
-            monitor, prepared.plan, prepared.token, descriptors, input=data, on_output=on_output, fault=fault
+            monitor,
+            prepared.plan,
+            prepared.token,
+            descriptors,
+            capture=not terminal,
+            adopt=terminal and adopt,
+            input=data,
+            on_output=on_output,
+            fault=fault,
         )
         launch.begin()
         return Run(prepared, image, launch, undo.pop_all().close)

@@ -79,8 +79,9 @@ def mask_plan(*, rootless: bool = False) -> Plan:
     """Makes the mask, in the monitor, as the descriptor HOST_MASK."""
     attribute = "user.overlay.opaque" if rootless else "trusted.overlay.opaque"
     steps: list[Step] = [MakeMount("tmpfs", HOST_MASK, (("mode", "755"), ("size", "64m")))]
+    shown = SHOWN | _EMPTY.keys() | {folder.parts[1] for folder in python_folders()}
     for name in sorted(os.listdir("/")):
-        if name not in SHOWN and name not in _EMPTY:
+        if name not in shown:
             steps.append(HideLower(name, HOST_MASK))
     for name, mode in _EMPTY.items():
         steps += [MakeFolder(name, HOST_MASK, mode), MakeOpaque(name, HOST_MASK, attribute)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from kernelbox.linux import cgroups, netlink
 from kernelbox.runtime.compile import NETWORK_KEY
 from kernelbox.runtime.launch import Launch
 
-__all__ = ["Job", "Run"]
+__all__ = ["Job", "Run", "TerminalRun"]
 
 
 class Run:
@@ -46,6 +48,10 @@ class Run:
         finally:
             self._finish()
         return self.result()
+
+    def release(self) -> None:
+        """Gives back what the run held; `wait` does so itself."""
+        self._finish()
 
     def result(self) -> RunResult:
         """The result of a launch that has ended."""
@@ -114,3 +120,27 @@ class Job:
         """Sends a signal to the first process; with 9 everything in the container ends. Does nothing after the end."""
         if not self.done:
             self._run.launch.kill(signal)
+
+
+class TerminalRun:
+    """A run whose terminal is the caller's: `descriptor` is its master side, and closed by `wait`."""
+
+    def __init__(self, run: Run) -> None:
+        self.container = run.prepared.info
+        self._run = run
+        with contextlib.ExitStack() as undo:
+            undo.callback(run.release)
+            run.launch.wait_started()
+            undo.pop_all()
+        self.descriptor = run.launch.terminal
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """As `Run.wait`. Read the terminal until it ends (EIO) first: a program may be waiting for its output to go."""
+        try:
+            return self._run.wait(timeout)
+        finally:
+            os.close(self.descriptor)
+
+    def kill(self, signal: int = 9) -> None:
+        """Sends a signal to the first process."""
+        self._run.launch.kill(signal)

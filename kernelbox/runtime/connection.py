@@ -97,8 +97,11 @@ class Connection:
     def closed(self) -> bool:
         return self._socket < 0
 
-    def begin(self, message: bytes, descriptors: Sequence[int] = (), *, pipes: int = 0, input: bytes = b"") -> None:
-        """Prepares a request; `converse` sends it. `pipes`: bits 0 to 2 ask for pipes as the streams 0 to 2."""
+    def begin(
+        self, message: bytes, descriptors: Sequence[int] = (), *, pipes: int = 0, input: bytes = b"", adopt: bool = False
+    ) -> None:
+        """Prepares a request; `converse` sends it. `pipes`: bits 0 to 2 ask for pipes as the streams 0 to 2;
+        `adopt`: a terminal that comes back is read as the first output."""
         passed = ffi.new("int[]", list(descriptors) or [0])
         data = ffi.from_buffer("char[]", message)
         given = ffi.from_buffer("char[]", input) if input else ffi.NULL
@@ -108,7 +111,7 @@ class Connection:
         talk.socket, talk.request, talk.size = self._socket, data, len(message)
         talk.fds, talk.count, talk.pipes = passed, len(descriptors), pipes
         talk.out_buffer, talk.err_buffer, talk.buffer_size = self._out, self._err, _BUFFER
-        talk.input, talk.input_size = given, len(input)
+        talk.input, talk.input_size, talk.adopt = given, len(input), adopt
         talk.inp = talk.out = talk.err = talk.received_fd = -1
         talk.reply, talk.reply_size = self._reply, _REPLY
 

@@ -46,7 +46,8 @@ class Outcome:
 
 
 class Launch:
-    """Send once with `begin`, then `wait`. The streams are pipes (captured) unless descriptors are given for them.
+    """Send once with `begin`, then `wait`. With `capture` output and error are pipes that are read here, with `adopt` the
+    container's terminal is; with neither it is the caller's (`terminal`, after `wait_started`).
 
     `descriptors` are (name, descriptor) pairs that the plan names; they stay the caller's."""
 
@@ -58,6 +59,7 @@ class Launch:
         descriptors: Sequence[tuple[str, int]] = (),
         *,
         capture: bool = True,
+        adopt: bool = False,
         input: bytes = b"",
         on_output: OnOutput | None = None,
         lease: bool = True,
@@ -73,6 +75,7 @@ class Launch:
         self._input = input
         self._on_output = on_output
         self._lease = lease
+        self._adopt = adopt
         self._fault = fault
         self._captured = 0
         self._plan_file = -1
@@ -115,7 +118,8 @@ class Launch:
             last_text=encoded.last_text,
             big=big,
         )
-        self._connection.begin(head if big else head + body, descriptors, pipes=self._pipes, input=self._input)
+        message = head if big else head + body
+        self._connection.begin(message, descriptors, pipes=self._pipes, input=self._input, adopt=self._adopt)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Moves output until the container has ended (true) or `timeout` seconds have passed (false).

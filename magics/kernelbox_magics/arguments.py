@@ -21,7 +21,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from kernelbox.engine.arguments import add_to_argparse
+from kernelbox.engine.option_values import duration
 from kernelbox.engine.options import BY_NAME
+from kernelbox.errors import InvalidOption
 
 from .expansion import expand_words
 
@@ -131,6 +133,8 @@ def parse(line: str, variables: Mapping[str, Any]) -> CellRequest:
     options = {name: value for name, value in given.items() if name in BY_NAME}
     if "env" in options:
         options["env"] = [whole for text in options["env"] if (whole := _with_value(text))]
+    if "timeout" in options:
+        options["timeout"] = _seconds(options["timeout"])
     if "entrypoint" in options:
         options["entrypoint"] = [options["entrypoint"]] if options["entrypoint"] else []
     return CellRequest(
@@ -149,6 +153,13 @@ def _with_value(variable: str) -> str | None:
     if "=" in variable:
         return variable
     return f"{variable}={os.environ[variable]}" if variable in os.environ else None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return duration(text)
+    except InvalidOption as error:
+        raise UsageError(f"--timeout: {error}") from None
 
 
 def _name(text: str) -> str:

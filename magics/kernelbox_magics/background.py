@@ -10,16 +10,12 @@ from typing import Any
 class BackgroundCell:
     """A container in the background. It prints under the cell that started it; `wait()` gives its RunResult.
 
-    `finish` is called once, in a thread, with the job's result."""
+    `finish` runs in a thread of its own: it waits for the job and deals with its end."""
 
-    def __init__(self, job: Any, finish: Callable[[Any], None]) -> None:
+    def __init__(self, job: Any, finish: Callable[[], None]) -> None:
         self._job = job
-        self._finish = finish
-        self._thread = threading.Thread(target=self._run, name="kernelbox background cell", daemon=True)
+        self._thread = threading.Thread(target=finish, name="kernelbox background cell", daemon=True)
         self._thread.start()
-
-    def _run(self) -> None:
-        self._finish(self._job.wait())
 
     @property
     def container(self) -> Any:
@@ -37,7 +33,9 @@ class BackgroundCell:
         return self._job.result if self.done else None
 
     def wait(self, timeout: float | None = None) -> Any:
-        """Its RunResult, once it has ended and its variables are bound. Raises TimeoutError after `timeout` seconds."""
+        """Its RunResult, once it has ended and its variables are bound.
+
+        Raises TimeoutError after `timeout` seconds, and KernelBoxError where the container could not be started."""
         self._thread.join(timeout)
         if not self.done:
             raise TimeoutError(f"{self.container.name} still runs after {timeout:g} s")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +53,7 @@ class Cell:
             if self._request.detach:
                 job = self._call(self._engine.start, program, output)
                 kept = True
-                return BackgroundCell(job, lambda result: self._finish_behind(result, exchange, output))
+                return BackgroundCell(job, lambda: self._finish_behind(job, program, exchange, output))
             return self._run_here(program, exchange, output)
         finally:
             if not kept:
@@ -105,34 +104,41 @@ class Cell:
         output.close()
         failed = failure(result)
         self._bind(result, exchange, ended_well=failed is None)
-        if self._request.explain:
-            self._display(result.explain())
+        self._show_notes(result)
         if failed and self._request.raise_error:
             raise failed
         return result
 
-    def _finish_behind(self, result: Any, exchange: Exchange | None, output: CellOutput) -> None:
+    def _finish_behind(self, job: Any, program: Program, exchange: Exchange | None, output: CellOutput) -> None:
+        """In a thread: wait for the end, bind the variables, and say in the cell how it ended."""
         with self._origin.pinned():
             try:
+                result = job.wait()
                 output.close()
-                failed: KernelBoxError | None = failure(result)
-                with _collected() as errors:
-                    self._bind(result, exchange, ended_well=failed is None)
-                if failed is None and errors:
-                    failed = errors[0]
-                if self._request.explain:
-                    self._display(result.explain())
+                failed = failure(result)
+                self._bind(result, exchange, ended_well=failed is None)
+                self._show_notes(result)
                 if failed and self._request.raise_error:
-                    self._origin.show(2, "\n".join(sentences(failed)) + "\n")
-                elif not self._request.quiet:
+                    raise failed
+                if not self._request.quiet:
                     self._origin.show(1, f"{result!r}\n")
+            except KernelBoxError as error:
+                explain_start(error, self._request.image, program.command)
+                self._origin.show(2, "\n".join(sentences(error)) + "\n")
             finally:
                 _close(exchange, output)
 
-    def _display(self, value: Any) -> None:
-        shell: Any = self._shell
-        data, metadata = shell.display_formatter.format(value)
-        shell.display_pub.publish(data, metadata)
+    def _show_notes(self, result: Any) -> None:
+        """What was done differently than asked, and the launch if it is to be explained."""
+        notes = [
+            *result.limits.notes,
+            *(("only the beginning of the output is in the result",) if result.truncated else ()),
+        ]
+        if notes and not self._request.quiet:
+            self._origin.show(2, "".join(f"note: {note}\n" for note in notes))
+        if self._request.explain:
+            shell: Any = self._shell
+            shell.display_pub.publish(*shell.display_formatter.format(result.explain()))
 
     def _bind(self, result: Any, exchange: Exchange | None, *, ended_well: bool) -> None:
         """Put everything that was asked for into the notebook's variables, also of a run that failed."""
@@ -156,16 +162,6 @@ class Cell:
         # Of a run that failed, its failure is the news, not what it did not get to.
         if first and ended_well:
             raise first
-
-
-@contextmanager
-def _collected() -> Iterator[list[KernelBoxError]]:
-    """Errors inside are put on the list: a thread has nobody to raise them to."""
-    errors: list[KernelBoxError] = []
-    try:
-        yield errors
-    except KernelBoxError as error:
-        errors.append(error)
 
 
 def _close(exchange: Exchange | None, output: CellOutput) -> None:

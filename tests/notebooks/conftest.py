@@ -20,7 +20,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from kernelbox.errors import OutOfMemory, RunFailed, RunTimeout
+from kernelbox.errors import KernelBoxError, OutOfMemory, RunFailed, RunTimeout
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
@@ -55,6 +55,8 @@ class Outcome:
     usage: Any = field(default_factory=lambda: SimpleNamespace(**USAGE))
     metrics: str = "the metrics"
     started_at: float = 1767323045.0
+    truncated: bool = False
+    limits: Any = field(default_factory=lambda: SimpleNamespace(notes=()))
 
     def check(self) -> Outcome:
         if self.exit_code:
@@ -101,6 +103,7 @@ class ScriptedJob:
     def __init__(self, engine: ScriptedEngine, run: Callable[[], Outcome]) -> None:
         self.go = threading.Event()
         self.result: Outcome | None = None
+        self.error: KernelBoxError | None = None
         self.container = engine.outcome.container
         self.killed: list[int] = []
         self._run = run
@@ -109,10 +112,15 @@ class ScriptedJob:
 
     def _main(self) -> None:
         self.go.wait()
-        self.result = self._run()
+        try:
+            self.result = self._run()
+        except KernelBoxError as error:
+            self.error = error
 
     def wait(self, timeout: float | None = None) -> Outcome:
         self._thread.join(timeout)
+        if self.error:
+            raise self.error
         assert self.result
         return self.result
 

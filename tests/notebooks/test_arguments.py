@@ -60,7 +60,7 @@ def test_only_options_that_were_given_are_passed_on() -> None:
         "read_only": True,
         "tty": True,
         "memory_swap": "-1",
-        "timeout": "1m30s",
+        "timeout": 90.0,
     }
 
 
@@ -106,6 +106,7 @@ def test_an_entry_point_is_one_word() -> None:
         ("-o ../x host", "is not the name of a variable"),
         ("-o class host", "is not the name of a variable"),
         ("--memory", "expected one argument"),
+        ("--timeout soon host", "--timeout: "),
     ],
 )
 def test_mistakes(line: str, message: str) -> None:

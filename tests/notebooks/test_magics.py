@@ -10,7 +10,7 @@ import pytest
 from IPython.core.error import UsageError
 from waiting import wait_until
 
-import kernelbox
+from kernelbox import history
 from kernelbox.errors import (
     CommandNotFound,
     ImageNotFound,
@@ -218,6 +218,17 @@ def test_explain_is_displayed(notebook: Notebook) -> None:
     assert notebook.displayed == [{"text/plain": "'the steps'"}]
 
 
+def test_what_was_done_differently_is_said(
+    notebook: Notebook, scripted: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted.outcome.limits.notes = ("memory_swap: this kernel does not account swap",)
+    notebook.run(CELL.format("host"))
+    assert capsys.readouterr().err == "note: memory_swap: this kernel does not account swap\n"
+    scripted.outcome.truncated = True
+    notebook.run(CELL.format("-q host"))
+    assert capsys.readouterr().err == ""
+
+
 def test_costs_has_a_row_for_every_run(notebook: Notebook, scripted: ScriptedEngine) -> None:
     notebook.run(CELL.format("host"))
     scripted.outcome = type(scripted.outcome)(exit_code=2, command=("sh", "-c", "exit 2"))
@@ -233,9 +244,9 @@ def test_costs_has_a_row_for_every_run(notebook: Notebook, scripted: ScriptedEng
 def test_line_magics(
     notebook: Notebook, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(kernelbox, "last", None, raising=False)
+    monkeypatch.setattr(history, "last", None)
     assert isinstance(notebook.error("%container last"), UsageError)
-    monkeypatch.setattr(kernelbox, "last", scripted.outcome)
+    monkeypatch.setattr(history, "last", scripted.outcome)
     assert notebook.value("%container last") is scripted.outcome
     assert notebook.value("%container explain") == "the steps"
     assert notebook.value("%container run -m 1g host true # comment") is scripted.outcome
@@ -265,11 +276,22 @@ def test_a_failure_in_the_background_is_said(
     notebook: Notebook, scripted: ScriptedEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scripted.outcome.exit_code = 4
-    cell = notebook.value(CELL.format("-d -i missing_is_fine -o out host".replace("-i missing_is_fine ", "")))
+    cell = notebook.value(CELL.format("-d -o out host"))
     cell.kill(15)
     cell.wait()
     assert cell._job.killed == [15]
     assert capsys.readouterr().err == "RunFailed: the command failed with 4\n"
+
+
+def test_a_start_that_fails_in_the_background_is_said(
+    notebook: Notebook, scripted: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted.during = raising(CommandNotFound("there is no program 'pyhton3'", hint="did you mean python3?"))
+    cell = notebook.value(CELL.format("-d -o out host"))
+    cell._job.go.set()
+    with pytest.raises(CommandNotFound):
+        cell.wait()
+    assert capsys.readouterr().err == "CommandNotFound: there is no program 'pyhton3'\nhint: did you mean python3?\n"
 
 
 def test_help_has_one_source(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def run(**changes: Any) -> SimpleNamespace:
         ("cpu_usage_seconds", "cpu_user_seconds", "cpu_system_seconds", "wall_seconds"), 0.5
     ) | dict.fromkeys(("io_read_bytes", "io_write_bytes", "net_rx_bytes", "net_tx_bytes"), 7)
     facts = {
-        "started_at": 1767323045.000006,
+        "started_at": 1767323045.5,
         "container": SimpleNamespace(id="abc", name="calm_cat"), "image": "host", "command": ["sh", "-c", "exit"],
         "exit_code": 0, "signal": None, "oom_killed": False, "timed_out": False,
         "usage": SimpleNamespace(memory_peak_bytes=4096, pids_peak=None, **usage),
@@ -61,7 +61,7 @@ def test_a_row_for_each_run() -> None:
     assert frame.command[0] == "sh -c exit"
     assert frame.memory_peak_bytes.sum() == 8192
     assert frame.pids_peak.isna().all()
-    assert frame.time[0] == pd.Timestamp("2026-01-02 03:04:05.000006", tz="UTC")
+    assert frame.time[0] == pd.Timestamp("2026-01-02 03:04:05.5", tz="UTC")
 
 
 @pytest.mark.parametrize("runs", [[], [run()]])

@@ -38,11 +38,13 @@ def test_sizes(written: str | int | float, size: int) -> None:
     assert units.parse_size(written) == size
 
 
-@pytest.mark.parametrize(
-    "written",
-    ["", "m", "-1", -1, "1x", "1 2m", "1mm", "1..5m", ".", "1e3", "0x10", "٣m", "inf", "9e", "8192p", "1" * 5000]
-    + [float("nan"), 1 << 63, True, None, [1]],  # type: ignore[list-item]
+NO_SIZES: tuple[object, ...] = (
+    *("", "m", "-1", "1x", "1 2m", "1mm", "1..5m", ".", "1e3", "0x10", "٣m", "inf", "9e", "8192p", "1" * 5000),
+    *(-1, float("nan"), 1 << 63, True, None, [1]),
 )
+
+
+@pytest.mark.parametrize("written", NO_SIZES)
 def test_what_is_no_size(written: object) -> None:
     with pytest.raises(InvalidOption):
         units.parse_size(written)  # type: ignore[arg-type]

@@ -1,0 +1,47 @@
+"""A file descriptor with an owner: the kernel's handle on a namespace, a mount, a process, closed at the end of a
+block."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Descriptor"]
+
+
+class Descriptor:
+    """Owns `fd` until `close` or `take`. Works wherever Python takes an object with `fileno()`."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._fd if self._fd >= 0 else 'closed'}>"
+
+    def fileno(self) -> int:
+        """The number, still owned by this object. Raises ValueError once it is closed or taken."""
+        if self._fd < 0:
+            raise ValueError("the descriptor is closed")
+        return self._fd
+
+    def take(self) -> int:
+        """The number, from now on the caller's to close."""
+        fd, self._fd = self.fileno(), -1
+        return fd
+
+    def close(self) -> None:
+        """Close it; does nothing the second time."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
