@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import busybox
 import leaks
 import ordinary_user as users
 import pytest
-from waiting import DEADLINE, wait_until
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from kernelbox import Engine
@@ -41,16 +41,15 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     assert excused <= leaks.KINDS, f"no such kind of leak: {excused - leaks.KINDS}"
     before = leaks.snapshot()
     yield
-    left: list[str] = []
+    fail_unless_empty(lambda: leaks.snapshot().left_since(before, excused), "the test left behind")
 
-    def clean() -> bool:
-        left[:] = leaks.snapshot().left_since(before, excused)
-        return not left
 
+def fail_unless_empty(find: Callable[[], list[str]], sentence: str) -> None:
+    """Wait for what is still ending; fail with the list of what does not."""
     try:
-        wait_until(clean, deadline=DEADLINE)
+        wait_until(lambda: not find())
     except AssertionError:
-        pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
+        pytest.fail("\n  ".join([f"{sentence}:", *find()]), pytrace=False)
 
 
 @pytest.fixture
@@ -61,12 +60,15 @@ def root_only() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a store of this test's own, which engines, commands and notebooks started by it use too."""
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a store of this test's own, which engines, commands and notebooks started by it use too.
+
+    When they have closed, nothing of a container may be left in it, nor anything that waits to be deleted."""
     root = tmp_path / "store"
     monkeypatch.setenv("KERNELBOX_ROOT", str(root))
     monkeypatch.delenv("KERNELBOX_HOST", raising=False)
-    return root
+    yield root
+    fail_unless_empty(lambda: leaks.left_in_store(root), "left in the store")
 
 
 @pytest.fixture

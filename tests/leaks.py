@@ -168,4 +168,12 @@ def folders() -> Iterator[str]:
     for parent in {tempfile.gettempdir(), "/tmp", "/dev/shm", "/run/kernelbox", f"{runtime}/kernelbox"}:
         own = parent.endswith("/kernelbox")
         with suppress(FileNotFoundError, PermissionError):
-            yield from (str(path) for path in Path(parent).iterdir() if own or path.name.startswith(OURS))
+            yield from (
+                str(path) for path in Path(parent).iterdir() if path.name.startswith(OURS) or (own and path.is_dir())
+            )
+
+
+def left_in_store(root: Path) -> list[str]:
+    """The folders of containers that have gone, and what is still to be deleted."""
+    parents = [root / "containers", root / "trash"]
+    return [str(path) for parent in parents if parent.exists() for path in parent.iterdir()]

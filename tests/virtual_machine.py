@@ -25,8 +25,9 @@ from sources import SOURCES
 
 QEMU = "qemu-system-x86_64"
 MODULES = (
-    "virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p overlay"
-).split()
+    *("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"),
+    *("netfs", "fscache", "9pnet", "9pnet_virtio", "9p", "overlay"),
+)
 """In the order in which they need each other."""
 
 BOOTED = re.compile(r"^kernelbox: booted (\S+)", re.MULTILINE)

@@ -15,14 +15,14 @@ from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.options import RunOptions
-from kernelbox.engine.preparation import prepare
+from kernelbox.engine.preparation import Prepared, prepare
 from kernelbox.engine.result import RunResult
 from kernelbox.errors import InvalidOption, KernelBoxError
 from kernelbox.native import lib
 from kernelbox.runtime.connection import OnOutput
 from kernelbox.runtime.launch import Launch
 from kernelbox.runtime.monitor import Monitor
-from kernelbox.runtime.plan import Fault
+from kernelbox.runtime.plan import Fault, Plan
 from kernelbox.runtime.setup import setup_plan
 from kernelbox.store.id_ranges import IdRange, IdRanges
 from kernelbox.store.names import hold_name
@@ -42,14 +42,14 @@ class Engine:
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.paths = StorePaths.of(Path(root) if root is not None else None)
-        self.images = Images()
+        self._rootless = os.geteuid() != 0
+        self.images = Images(rootless=self._rootless)
         self.closed = False
         self._mutex = threading.Lock()
         self._kernel: Kernel | None = None
         self._monitor: Monitor | None = None
         self._ranges: IdRanges | None = None
         self._host_state: tuple[int, int] | None = None
-        self._rootless = os.geteuid() != 0
         self._null = -1
 
     def __enter__(self) -> Engine:
@@ -90,8 +90,9 @@ class Engine:
         `timeout` seconds, after which everything in the container is killed; `on_output(stream, chunk)` is called as output
         arrives. The other options are those of `docker run` with underscores (RunOptions). A non-zero exit is an error only
         with `check`. Raises InvalidOption, NotFound, StartError and its kinds, RunInterrupted."""
-        run = self._begin(image, command, input, on_output, timeout, options, fault=None)
-        return self._record(run.wait(self._timeout(timeout)), check=check)
+        seconds = self._timeout(timeout)
+        run = self.begin(image, command, RunOptions.make(**options), input=input, on_output=on_output)
+        return self._record(run.wait(seconds), check=check)
 
     def start(
         self,
@@ -104,16 +105,23 @@ class Engine:
         **options: Any,
     ) -> Job:
         """The same in the background; `on_output` is called in the job's thread. The container ends with this process."""
-        run = self._begin(image, command, input, on_output, timeout, options, fault=None)
-        return Job(run, self._timeout(timeout), lambda result: self._record(result, check=False) and None)
+        seconds = self._timeout(timeout)
+        run = self.begin(image, command, RunOptions.make(**options), input=input, on_output=on_output)
+        return Job(run, seconds, lambda result: self._record(result, check=False) and None)
 
     def open_terminal(self, image: str, command: str | Sequence[str] | None = None, **options: Any) -> TerminalRun:
         """A run on a terminal of its own, for a person: read and write `descriptor`, then `wait`."""
-        return TerminalRun(self._begin(image, command, None, None, None, {**options, "tty": True}, fault=None, adopt=False))
+        return TerminalRun(self.begin(image, command, RunOptions.make(**{**options, "tty": True}), adopt=False))
+
+    def plan(self, image: str, command: Sequence[str], options: RunOptions) -> Plan:
+        """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
+        self._open()
+        with contextlib.ExitStack() as undo:
+            return self._prepare(self.images.get(image), command, options, undo).plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
-        return self._begin(image, command, None, None, None, options, fault=fault).wait(None)
+        return self.begin(image, command, RunOptions.make(**options), fault=fault).wait(None)
 
     @staticmethod
     def _timeout(timeout: float | None) -> float | None:
@@ -127,29 +135,29 @@ class Engine:
         history.last = result
         return result.check() if check else result
 
-    def _begin(
+    def begin(
         self,
         image: str,
         command: str | Sequence[str] | None,
-        input: RunInput,
-        on_output: OnOutput | None,
-        timeout: float | None,
-        options: dict[str, Any],
+        options: RunOptions,
         *,
-        fault: Fault | None,
+        input: RunInput = None,
+        on_output: OnOutput | None = None,
+        fault: Fault | None = None,
         adopt: bool = True,
     ) -> Run:
-        self._timeout(timeout)
-        chosen = RunOptions.make(**options)
+        """A run that has been sent off, from options that are ready. Its `wait` must be called, once.
+
+        With `adopt` false a terminal is left to the caller (TerminalRun)."""
         found = self.images.get(image)
         monitor = self._open()
         if image == "host":
             self._refresh_host(monitor)
         words = shlex.split(command) if isinstance(command, str) else list(command or ())
         with contextlib.ExitStack() as undo:
-            if chosen.name:
-                undo.enter_context(hold_name(self.paths.root / "names", chosen.name))
-            return self._launch(found, words, chosen, input, on_output, monitor, undo, fault, adopt)
+            if options.name:
+                undo.enter_context(hold_name(self.paths.root / "names", options.name))
+            return self._launch(found, words, options, input, on_output, monitor, undo, fault, adopt)
 
     def _launch(
         self,
@@ -163,16 +171,7 @@ class Engine:
         fault: Fault | None,
         adopt: bool,
     ) -> Run:
-        assert self._kernel is not None
-        assert self._ranges is not None
-        ranges = self._ranges
-
-        def take_range() -> IdRange:
-            taken = ranges.take()
-            undo.callback(ranges.give, taken)
-            return taken
-
-        prepared = prepare(self._kernel, self.paths, image, command, options, take_range, rootless=self._rootless)
+        prepared = self._prepare(image, command, options, undo)
         given, data = self._standard_input(input)
         descriptors = list(prepared.descriptors)
         if not data:
@@ -193,6 +192,19 @@ class Engine:
         )
         launch.begin()
         return Run(prepared, image, launch, undo.pop_all().close)
+
+    def _prepare(self, image: Image, command: Sequence[str], options: RunOptions, undo: contextlib.ExitStack) -> Prepared:
+        """What it takes of ids is given back by `undo`."""
+        assert self._kernel is not None
+        assert self._ranges is not None
+        ranges = self._ranges
+
+        def take_range() -> IdRange:
+            taken = ranges.take()
+            undo.callback(ranges.give, taken)
+            return taken
+
+        return prepare(self._kernel, self.paths, image, command, options, take_range, rootless=self._rootless)
 
     def _standard_input(self, input: RunInput) -> tuple[int, bytes]:
         """A descriptor, or bytes to send."""
@@ -218,7 +230,7 @@ class Engine:
                 self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
                 self._ranges = IdRanges(runtime_base())
                 parents = self._kernel.hierarchy.parents(f"kernelbox/{self.paths.name}")
-                self._monitor = Monitor(self.paths, setup_plan(self.paths, parents, pool=_POOL), rootless=self._rootless)
+                self._monitor = Monitor(self.paths, setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL), rootless=self._rootless)
             return self._monitor
 
     def _refresh_host(self, monitor: Monitor) -> None:

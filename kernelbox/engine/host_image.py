@@ -21,7 +21,7 @@ from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import HideLower, MakeFolder, MakeLink, MakeOpaque, WriteFile
 from kernelbox.runtime.steps.mounts import MakeMount
 
-__all__ = ["GROUP", "PASSWD", "host_config", "mask_plan", "python_binds", "state_of_root"]
+__all__ = ["GROUP", "PASSWD", "binds", "host_config", "mask_plan", "state_of_root"]
 
 SHOWN = frozenset({"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32", "opt"})
 
@@ -61,8 +61,16 @@ def python_folders() -> tuple[Path, ...]:
     return tuple(folder for folder in apart if not any(other in folder.parents for other in apart))
 
 
-def python_binds() -> tuple[Mount, ...]:
-    return tuple(Mount(str(f), "bind", str(f), ("rbind", "ro", "nosuid", "nodev")) for f in python_folders())
+def _shown() -> tuple[Path, ...]:
+    return tuple(Path("/", name) for name in sorted(SHOWN) if os.path.lexists(f"/{name}"))
+
+
+def binds(*, rootless: bool) -> tuple[Mount, ...]:
+    """Folders of the machine bound read-only: where Python lives, and for an ordinary user all of /usr and its like, as the
+    kernel lets nobody but root make "/" a layer."""
+    shown = tuple(path for path in _shown() if rootless and not path.is_symlink())
+    folders = (*shown, *python_folders())
+    return tuple(Mount(str(f), "bind", str(f), ("rbind", "ro", "rro", "nosuid", "nodev")) for f in folders)
 
 
 def host_config() -> ImageConfig:
@@ -77,30 +85,34 @@ def host_config() -> ImageConfig:
 
 def mask_plan(*, rootless: bool = False) -> Plan:
     """Makes the mask, in the monitor, as the descriptor HOST_MASK."""
-    attribute = "user.overlay.opaque" if rootless else "trusted.overlay.opaque"
     steps: list[Step] = [MakeMount("tmpfs", HOST_MASK, (("mode", "755"), ("size", "64m")))]
     shown = SHOWN | _EMPTY.keys() | {folder.parts[1] for folder in python_folders()}
-    for name in sorted(os.listdir("/")):
-        if name not in shown:
-            steps.append(HideLower(name, HOST_MASK))
+    if rootless:
+        for path in _shown():
+            link = path.is_symlink()
+            steps.append(MakeLink(path.name, os.readlink(path), HOST_MASK) if link else MakeFolder(path.name, HOST_MASK))
+    else:
+        steps += [HideLower(name, HOST_MASK) for name in sorted(os.listdir("/")) if name not in shown]
     for name, mode in _EMPTY.items():
-        steps += [MakeFolder(name, HOST_MASK, mode), MakeOpaque(name, HOST_MASK, attribute)]
+        steps.append(MakeFolder(name, HOST_MASK, mode))
+        if not rootless:
+            steps.append(MakeOpaque(name, HOST_MASK, "trusted.overlay.opaque"))
     steps += [MakeFolder(name, HOST_MASK, mode) for name, mode in _BELOW.items()]
     steps += _etc()
     made = set(_EMPTY) | set(_BELOW)
     for folder in python_folders():
-        steps += _mount_point(folder, made, attribute)
+        steps += _mount_point(folder, made, rootless)
     return Plan(tuple(steps))
 
 
-def _mount_point(folder: Path, made: set[str], attribute: str) -> Iterator[Step]:
+def _mount_point(folder: Path, made: set[str], rootless: bool) -> Iterator[Step]:
     for parent in [*reversed(folder.parents), folder]:
         name = str(parent).lstrip("/")
         if name and name not in made:
             made.add(name)
             yield MakeFolder(name, HOST_MASK, 0o755)
-            if "/" not in name:  # a folder that would have been hidden: empty but for the mount point
-                yield MakeOpaque(name, HOST_MASK, attribute)
+            if "/" not in name and not rootless:  # a folder that would have been hidden: empty but for the mount point
+                yield MakeOpaque(name, HOST_MASK, "trusted.overlay.opaque")
 
 
 def _etc() -> Iterator[Step]:

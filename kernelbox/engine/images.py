@@ -39,6 +39,7 @@ class Image:
     mounts: tuple[Mount, ...] = ()
     bundle: Config | None = None
     root: str = ""
+    bundle_path: str = ""
     accounts: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
     def read_accounts(self) -> tuple[bytes, bytes]:
@@ -70,8 +71,9 @@ def _read_beneath(root: int, path: str) -> bytes:
 class Images:
     """The images of an engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rootless: bool) -> None:
         self._host: Image | None = None
+        self._rootless = rootless
 
     def names(self) -> list[str]:
         """What can be typed as an image: names, and prefixes that a path follows."""
@@ -96,8 +98,8 @@ class Images:
             self._host = Image(
                 "host",
                 host_image.host_config(),
-                (ImageLayer(source=HOST_MASK), ImageLayer("/")),
-                mounts=host_image.python_binds(),
+                (ImageLayer(source=HOST_MASK),) if self._rootless else (ImageLayer(source=HOST_MASK), ImageLayer("/")),
+                mounts=host_image.binds(rootless=self._rootless),
                 accounts=(host_image.PASSWD, host_image.GROUP),
             )
         return self._host
@@ -131,4 +133,4 @@ def _bundle(name: str, path: str) -> Image:
     root = folder / config.root.path
     if not root.is_dir():
         raise ImageNotFound(f"image {name!r}: its root file system {root} is not a folder")
-    return Image(name, ImageConfig(), bundle=config, root=str(root.resolve()))
+    return Image(name, ImageConfig(), bundle=config, root=str(root.resolve()), bundle_path=str(folder))

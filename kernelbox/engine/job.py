@@ -60,7 +60,7 @@ class Run:
         files = {counter.key: record[key] for key, counter in enumerate(prepared.target.counters) if key in record}
         counters = cgroups.parse(files)
         wall = (outcome.ended_ns - outcome.started_ns) / 1e9
-        network = netlink.traffic(record[NETWORK_KEY]) if NETWORK_KEY in record else None
+        network = _traffic(record[NETWORK_KEY]) if NETWORK_KEY in record else None
         process = prepared.config.process
         return RunResult(
             exit_code=exit_code_of(outcome.status, outcome.signal),
@@ -80,6 +80,12 @@ class Run:
             trace=self.launch.trace(),
             truncated=outcome.truncated,
         )
+
+
+def _traffic(links: bytes) -> tuple[int, int]:
+    """Bytes received and sent by all interfaces but the loopback, as `docker stats` counts."""
+    real = [link for link in netlink.parse_links(links) if link.name != "lo"]
+    return sum(link.rx_bytes for link in real), sum(link.tx_bytes for link in real)
 
 
 class Job:

@@ -18,6 +18,7 @@ from kernelbox.engine.result import ContainerInfo, LimitsReport
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux import cgroups, rlimits
 from kernelbox.oci.runtime_spec import Config
+from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.compile_root import is_bind
 from kernelbox.runtime.encoder import NONE
@@ -27,6 +28,8 @@ from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
 __all__ = ["Prepared", "prepare"]
+
+_PING = "net.ipv4.ping_group_range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def prepare(
         seccomp=_seccomp(config, image),
         lease=lease,
         rootless=rootless,
+        bundle=image.bundle_path or str(paths.containers / identity),
     )
     notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits))
     applied = {name: getattr(limits, name) for name in limits.asked()}
@@ -116,7 +120,8 @@ def _config(
         user = users.resolve_user(wanted, *image.read_accounts(), options.group_add)
     if rootless:
         options = dataclasses.replace(options, userns="host")  # the monitor's own user namespace is the container's
-    return spec.build(
+        _check_id(user)
+    config = spec.build(
         options,
         image.config,
         command,
@@ -127,6 +132,25 @@ def _config(
         sources=option_sources.look_up(options),
         mounts=image.mounts,
     )
+    return _within_own_ids(config) if rootless else config
+
+
+def _check_id(user: users.ResolvedUser) -> None:
+    beyond = [number for number in (user.uid, user.gid, *user.groups) if number >= rootless_ids.id_count()]
+    if beyond:
+        raise NotSupported(
+            f"user: the id {beyond[0]} does not exist here: this user's containers have {rootless_ids.id_count()}",
+            hint="install newuidmap (package uidmap) and have a range for this user in /etc/subuid and /etc/subgid",
+        )
+
+
+def _within_own_ids(config: Config) -> Config:
+    """The groups that may ping, as far as they exist in an ordinary user's namespace."""
+    if config.linux is None or _PING not in config.linux.sysctl:
+        return config
+    sysctl = {**config.linux.sysctl, _PING: f"0 {rootless_ids.id_count() - 1}"}
+    return dataclasses.replace(config, linux=dataclasses.replace(config.linux, sysctl=sysctl))
+
 
 
 def _bundle_config(config: Config, command: Sequence[str]) -> Config:

@@ -55,16 +55,19 @@ def build(
     container_id: str,
     user: ResolvedUser = ROOT,
     id_map: IdMap | None = None,
+    inherited_ids: int = 0,
     sources: Sources = sources.NONE,
     mounts: Sequence[Mount] = (),
 ) -> Config:
     """The configuration of a container; `root.path` is "rootfs". Raises InvalidOption or NotSupported.
 
     An empty `command` is the image's. `user` is what `user_text` resolved to, `id_map` the ids for userns="auto" and
-    "keep-id" (not used for "host"), `mounts` the engine's own (/etc/hosts and such)."""
-    uid_mappings, gid_mappings = _id_mappings(options.userns, id_map, machine)
-    ids = _ids_from_zero(gid_mappings)
-    _check_user(user, uid_mappings, gid_mappings)
+    "keep-id" (not used for "host"), `mounts` the engine's own (/etc/hosts and such). `inherited_ids` is for a caller
+    that is in a user namespace already (rootless): the container then has no other one, and ids 0 to that less one."""
+    uid_mappings, gid_mappings = _id_mappings("host" if inherited_ids else options.userns, id_map, machine)
+    ids = inherited_ids or _ids_from_zero(gid_mappings)
+    inherited = (IdMapping(0, 0, inherited_ids),) if inherited_ids else ()
+    _check_user(user, inherited or uid_mappings, inherited or gid_mappings)
     hostname = _hostname(options, machine, container_id)
     devices, device_mounts = _devices(options, sources, ids > 0)
     seccomp, annotation = _seccomp(options, machine)
@@ -81,7 +84,9 @@ def build(
             gid_mappings=gid_mappings,
             sysctl=_sysctls(options, ids),
             resources=spec_resources.build(options, machine, sources),
-            namespaces=_namespaces(options.network, options.pid, options.ipc, options.uts, options.cgroupns, ids > 0),
+            namespaces=_namespaces(
+                options.network, options.pid, options.ipc, options.uts, options.cgroupns, len(uid_mappings) > 0
+            ),
             devices=devices,
             seccomp=seccomp,
             masked_paths=_visible(hardening.MASKED_PATHS, options) + options.security.mask,

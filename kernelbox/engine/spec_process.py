@@ -126,9 +126,9 @@ def _oom_score_adj(options: RunOptions, machine: Machine) -> int:
     return asked
 
 
-def _check_size(args: Iterable[str], env: Iterable[str], machine: Machine, rlimits: Iterable[Rlimit]) -> None:
+def _check_size(args: Sequence[str], env: Iterable[str], machine: Machine, rlimits: Iterable[Rlimit]) -> None:
     """The kernel's bounds on execve(2), said before anything is launched."""
-    total = 0
+    total = len(args[0]) + 1  # the path of the program counts, too
     for what, strings in (("argument", args), ("variable", env)):
         for each in strings:
             length = len(each) if each.isascii() else _encoded_length(each, what)

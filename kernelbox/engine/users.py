@@ -96,7 +96,7 @@ def _group(wanted: str, group: bytes) -> int:
 
 def _groups_listing(name: bytes, group: bytes) -> Iterator[int]:
     for fields in _entries(group, name, 4):
-        if name in fields[3].split(b","):
+        if b"," + name + b"," in b"," + fields[3] + b",":
             yield _entry_id(fields[2], "group")
 
 
@@ -107,7 +107,7 @@ def _entries(content: bytes, wanted: bytes, fields: int) -> Iterator[list[bytes]
         start = content.rfind(b"\n", 0, position) + 1
         end = content.find(b"\n", position)
         end = len(content) if end < 0 else end
-        entry = content[start:end].split(b":")
+        entry = content[start:end].split(b":", fields)  # no more, or a line of colons would fill the memory
         if len(entry) >= fields and b"\0" not in content[start:end]:
             yield entry
         position = content.find(wanted, end)

@@ -10,9 +10,9 @@ is a small try: a detached file system that nobody sees, gone a moment later.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,8 @@ def probe() -> Features:
         tmpfs = _tmpfs()
         if tmpfs:
             opened.enter_context(tmpfs)
-        hierarchy = cgroups.detect()
+        groups = cgroups.detect().groups("probe", cgroups.Limits())
+        v2 = bool(groups) and groups[0].version == "v2"
         return Features(
             privileged=_privileged(),
             mount_api=tmpfs is not None,
@@ -74,12 +75,13 @@ def probe() -> Features:
             idmapped_tmpfs=userns is not None and _idmapped_tmpfs(userns),
             user_namespaces=userns is not None,
             time_namespaces=Path("/proc/self/ns/time").exists(),
-            clone_into_cgroup=_v2_writable(hierarchy),
-            cgroup_kill=_v2_writable(hierarchy) and _v2_has(hierarchy, "cgroup.kill"),
-            bpf_device=_v2_writable(hierarchy) and _device_filter(),
+            clone_into_cgroup=v2,
+            # Where there is no group yet to look at: all kernels since 5.14 have it.
+            cgroup_kill=v2 and _in_any(groups[0].path.parent, "cgroup.kill") is not False,
+            bpf_device=v2 and _device_filter(),
             seccomp=Path("/proc/sys/kernel/seccomp/actions_avail").exists(),
-            memory_peak=_peak(hierarchy, "memory"),
-            pids_peak=_peak(hierarchy, "pids"),
+            memory_peak=_peak(groups, "memory"),
+            pids_peak=_peak(groups, "pids"),
         )
 
 
@@ -157,24 +159,14 @@ def _device_filter() -> bool:
     return True
 
 
-def _v2_writable(hierarchy: cgroups.Hierarchy) -> bool:
-    return any(group.version == "v2" for group in hierarchy.groups("probe", cgroups.Limits()))
-
-
-def _v2_has(hierarchy: cgroups.Hierarchy, file: str) -> bool:
-    """Whether v2 groups have `file`. Where there is none yet to look at: all kernels that we know since 5.14 have."""
-    groups = hierarchy.groups("probe", cgroups.Limits())
-    return _in_any(groups[0].path.parent, file) is not False
-
-
-def _peak(hierarchy: cgroups.Hierarchy, controller: str) -> bool:
+def _peak(groups: Sequence[cgroups.Group], controller: str) -> bool:
     """v1 has always counted the memory peak; the files named *.peak came with Linux 5.19 (memory) and later."""
-    for group in hierarchy.groups("probe", cgroups.Limits()):
-        if controller in group.controllers:
-            if group.version == "v1" and controller == "memory":
-                return True
-            return _in_any(group.path.parent, f"{controller}.peak") is True
-    return False
+    group = next((group for group in groups if controller in group.controllers), None)
+    if group is None:
+        return False
+    if group.version == "v1" and controller == "memory":
+        return True
+    return _in_any(group.path.parent, f"{controller}.peak") is True
 
 
 def _in_any(parent: Path, file: str) -> bool | None:

@@ -127,13 +127,13 @@ def _return(home: Descriptor, kind: str) -> None:
 def create(*kinds: str, uid_map: Sequence[idmap.IdRange] = (), gid_map: Sequence[idmap.IdRange] = ()) -> Namespaces:
     """New namespaces of these kinds ("net", "uts" ...), held by descriptors, with no process inside.
 
-    With "user" among them the others belong to it, and the maps are its own (empty: none yet). A pid namespace cannot
-    be had this way: it lives with its first process. Raises InvalidOption, KernelError."""
+    With "user" among them the others belong to it, and the maps are its own (empty: none yet). Namespaces of the kinds
+    pid and time cannot be had this way: they come with a first process. Raises InvalidOption, KernelError."""
     for kind in kinds:
         if kind not in KINDS:
             raise InvalidOption(f"unknown kind of namespace {kind!r}", hint=f"there are {', '.join(KINDS)}")
-    if "pid" in kinds:
-        raise InvalidOption("a pid namespace needs a first process, with which it ends")
+    for kind in {"pid", "time"} & set(kinds):  # only children of who makes one are in it (unshare(2))
+        raise InvalidOption(f"a {kind} namespace comes with its first process", hint=f"unshare --{kind} --fork COMMAND")
     flags = sum(KINDS[kind].flag for kind in set(kinds))
     maps = [cstring(idmap.text(each) if each else None) for each in (uid_map, gid_map)]
     fds = ffi.new("int[8]")

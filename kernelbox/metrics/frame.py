@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -93,29 +94,33 @@ def trace_frame(trace: Iterable[Any], title: str = "launch") -> LaunchFrame:
 
 
 class LaunchTimeline:
-    """A launch as a picture: a Vega-Lite chart, which notebooks draw also when they are not trusted; elsewhere text."""
+    """A launch as a picture: a Vega-Lite chart, which notebooks draw also when they are not trusted; elsewhere text.
+
+    Steps of one kind that follow each other, as the masking of some thirty paths does, share a bar."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.title = getattr(frame, "title", None) or "launch"
-        self.rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]  # its keys are text
+        steps: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]  # its keys are text
+        self.steps = len(steps)
+        self.longest = max(steps, key=lambda row: float(row["duration_us"]), default=None)
+        self.rows = [_bar_of(list(group)) for _, group in groupby(steps, lambda row: (row["step"], row["where"]))]
         self.places = list(dict.fromkeys(str(row["where"]) for row in self.rows))
         self.total = max((row["start_us"] + row["duration_us"] for row in self.rows), default=0.0) or 1.0
 
     def sentence(self) -> str:
         """What the picture shows, for those who do not see it."""
-        if not self.rows:
+        if self.longest is None:
             return f"{self.title}: no steps were recorded"
-        longest = max(self.rows, key=lambda row: float(row["duration_us"]))
         return (
-            f"{self.title}: {len(self.rows)} steps in {microseconds(self.total)}, "
-            f"the longest is {longest['what']} with {microseconds(longest['duration_us'])}"
+            f"{self.title}: {self.steps} steps in {microseconds(self.total)}, "
+            f"the longest is {self.longest['what']} with {microseconds(self.longest['duration_us'])}"
         )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {VEGA_LITE: self.vega_lite(), "text/plain": str(self)}
 
     def __repr__(self) -> str:
-        return f"<LaunchTimeline of {len(self.rows)} steps>"
+        return f"<LaunchTimeline of {self.steps} steps>"
 
     def __str__(self) -> str:
         shades = dict(zip(self.places, SHADES * len(self.places), strict=False))
@@ -199,8 +204,18 @@ def microseconds(value: float) -> str:
     return f"{value:.1f} µs" if value < 10 else f"{value:.0f} µs"
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= TEXT_WIDTH else text[: TEXT_WIDTH - 1] + "…"
+def _bar_of(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Steps of one kind as one: from the start of the first, for as long as they took together."""
+    first = steps[0]
+    if len(steps) == 1:
+        return first
+    took = sum(float(row["duration_us"]) for row in steps)
+    more = f" and {len(steps) - 1} more"
+    return first | {"what": _shortened(first["what"], TEXT_WIDTH - len(more)) + more, "duration_us": took}
+
+
+def _shortened(text: str, width: int = TEXT_WIDTH) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _bar(start: float, duration: float, total: float, shade: str) -> str:

@@ -59,7 +59,8 @@ enum kb_op_code {
     KB_OP_SECCOMP,       /* seccomp(SECCOMP_SET_MODE_FILTER): num[0] instructions at text[0] */
     KB_OP_CHDIR,         /* chdir(text[0]), which must lie beneath the root */
     KB_OP_HOOK,          /* run num[0] arguments at text[0] with num[1] variables at text[1], text[2] of num[2] bytes on its
-                            standard input, for at most num[3] ms; outside, or inside before the root is entered */
+                            standard input, for at most num[3] ms; KB_IN_HOST: in the host's mount and network namespace.
+                            "@PID@" with the spaces behind it in text[2] becomes the process id */
     KB_OP_EXEC,          /* execve the first that exists of num[2] paths at text[2], num[0] arguments at text[0], num[1]
                             variables at text[1] */
 
@@ -76,7 +77,7 @@ enum kb_target { KB_TARGET_EXISTS, KB_TARGET_FOLDER, KB_TARGET_FILE };
 /* slots below KB_SHARED_SLOTS belong to one plan, those from it on to the monitor: a set-up plan fills them */
 enum { KB_SHARED_SLOTS = 128, KB_SLOTS = 192, KB_NO_SLOT = -1, KB_MAX_OPS = 2048, KB_MAX_PLAN = 4194304 };
 
-enum kb_op_flag { KB_IN_WORKSHOP = 1, KB_MAY_FAIL = 2 };
+enum kb_op_flag { KB_IN_WORKSHOP = 1, KB_MAY_FAIL = 2, KB_IN_HOST = 4 };
 
 struct kb_op {
     uint16_t code;
@@ -87,7 +88,7 @@ struct kb_op {
 };
 
 enum kb_request_type { KB_LAUNCH = 1, KB_SETUP, KB_SIGNAL, KB_SYNC };
-enum kb_request_flag { KB_LEASE = 1, KB_FORK = 2 };   /* LEASE: end it when this connection closes; FORK: no shared memory */
+enum kb_request_flag { KB_LEASE = 1 };                /* end it when this connection closes */
 
 struct kb_request {
     uint32_t magic;

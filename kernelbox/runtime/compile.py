@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kernelbox.errors import InvalidOption
-from kernelbox.linux import capabilities
+from kernelbox.linux import capabilities, netlink
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Process
-from kernelbox.runtime import compile_inside, compile_mounts, compile_root
+from kernelbox.runtime import compile_hooks, compile_inside, compile_mounts, compile_root
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.namespaces import NETNS, Spaces, spaces_of
 from kernelbox.runtime.plan import Plan
-from kernelbox.runtime.setup import CONTAINERS, READY_SYSCTLS, TRASH, parent_slot
+from kernelbox.runtime.setup import CONTAINERS, TRASH, is_ready, parent_slot
 from kernelbox.runtime.steps import process as steps
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.ending import GiveNetworkNamespace, Hold, KillCgroup, ReadCounter, RemoveCgroup, Sweep
-from kernelbox.runtime.steps.mounts import ROOT, EnterRoot, MakeMount, OpenTerminal, ProtectRoot, SetPropagation, Unmount
+from kernelbox.runtime.steps.mounts import ROOT, ClearWorkshop, EnterRoot, MakeMount, OpenTerminal, ProtectRoot, SetPropagation, Unmount
 from kernelbox.runtime.target import Target
 
 __all__ = ["NETWORK_KEY", "compile_plan"]
@@ -38,14 +38,13 @@ def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan
     if process is None or not process.args:
         raise InvalidOption("the configuration has no process to run: process.args is missing")
     held = capabilities.parse(process.capabilities.bounding) if process.capabilities else (1 << 64) - 1
-    spaces = spaces_of(config, held, network=network)
+    spaces = spaces_of(config, held, network=network, rootless=target.rootless)
     owner = compile_root.owner_of(config)
     return Plan(
         tuple(_outside(config, process, target, spaces, owner)),
         tuple(_inside(config, process, target, spaces, owner)),
         tuple(_last(config, target, spaces)),
         reveal="master" if process.terminal else NONE,
-        shares_memory=not spaces.new & lib.CLONE_NEWTIME,
     )
 
 
@@ -54,13 +53,15 @@ def _outside(config: Config, process: Process, target: Target, spaces: Spaces, o
     yield from compile_root.folder_steps(target, owner)
     yield from compile_root.root_steps(config, target, owner)
     yield from compile_root.bind_steps(config, target)
+    yield from compile_mounts.device_binds(target)
     yield from _devpts(config, process, owner)
     yield from spaces.opened
     if spaces.pooled:
         yield steps.TakeNetworkNamespace(NETNS)
-    later = lib.CLONE_NEWUSER | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
+    later = lib.CLONE_NEWUSER | lib.CLONE_NEWCGROUP | lib.CLONE_NEWTIME | (0 if spaces.fresh_network else lib.CLONE_NEWNET)
     v2 = any(group.version == "v2" for group in target.groups)
     yield steps.NewNamespaces(spaces.new & ~later, compile_root.V2_GROUP if v2 else NONE)
+    yield from compile_hooks.poststart(config, target)
 
 
 def _devpts(config: Config, process: Process, owner: tuple[int, int]) -> Iterator[Step]:
@@ -75,8 +76,11 @@ def _devpts(config: Config, process: Process, owner: tuple[int, int]) -> Iterato
 
 def _inside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
     yield from compile_inside.join_steps(target, spaces)
+    yield from compile_hooks.early(config, target)
     if owner != (0, 0):
         yield steps.ActAs(*owner)
+    if spaces.fresh_network:
+        yield steps.SendNetlink(netlink.link_up(1), "bring the loopback up")
     yield from compile_mounts.early_mounts(config)
     if target.rootless:
         yield Unmount("/proc")
@@ -86,12 +90,14 @@ def _inside(config: Config, process: Process, target: Target, spaces: Spaces, ow
     yield from _names(config)
     yield from _sysctls(config, spaces)
     yield from compile_mounts.hide_steps(config, target)
+    if spaces.new & lib.CLONE_NEWTIME:
+        yield _time(config)
     if config.root.readonly:
         yield ProtectRoot()
     propagation = config.linux.rootfs_propagation if config.linux else ""
     if propagation and propagation != "private":
         yield SetPropagation("/", _PROPAGATION[propagation] | lib.MS_REC, propagation)
-    yield from compile_inside.limit_steps(process)
+    yield from compile_inside.limit_steps(process, target)
     yield from compile_inside.become_steps(config, process, target, spaces)
 
 
@@ -104,9 +110,13 @@ def _names(config: Config) -> Iterator[Step]:
 
 def _sysctls(config: Config, spaces: Spaces) -> Iterator[Step]:
     for name, value in (config.linux.sysctl if config.linux else {}).items():
-        ready = spaces.pooled and name in READY_SYSCTLS
-        if not ready:
+        if not (spaces.pooled and is_ready(name, value)):
             yield steps.SetSysctl(name, value, "proc")
+
+
+def _time(config: Config) -> Step:
+    offsets = config.linux.time_offsets if config.linux else {}
+    return steps.SetTimeOffsets(tuple((clock, each.secs or 0, each.nanosecs or 0) for clock, each in offsets.items()), "proc")
 
 
 def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
@@ -118,10 +128,15 @@ def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
         group = target.groups[counter.group_index]
         yield ReadCounter(f"{group.path.name}/{counter.file}", parent_slot(str(group.path.parent)), key)
     if spaces.pooled:
-        yield GiveNetworkNamespace(NETNS, NETWORK_KEY, reusable=not target.rootless)
+        sysctls = config.linux.sysctl if config.linux else {}
+        changed = any(name.startswith("net.") and not is_ready(name, value) for name, value in sysctls.items())
+        yield GiveNetworkNamespace(NETNS, NETWORK_KEY, reusable=not changed)
     for group in target.groups:
         title = compile_root.group_title(group.controllers, group.version)
         yield RemoveCgroup(group.path.name, parent_slot(str(group.path.parent)), title)
+    if not target.features.overlay_by_fd and target.rootfs.layers:
+        yield ClearWorkshop((*(f"/{number}" for number in range(len(target.rootfs.layers))), "/scratch"))
+    yield from compile_hooks.poststop(config, target)
     yield Sweep(target.id, CONTAINERS, TRASH)
     yield Hold(ROOT)
     yield from (Hold(name) for name in target.held)

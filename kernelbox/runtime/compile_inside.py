@@ -8,6 +8,7 @@ from kernelbox.errors import NotSupported
 from kernelbox.linux import capabilities, rlimits
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Process
+from kernelbox.runtime import compile_hooks
 from kernelbox.runtime.compile_root import group_title
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.namespaces import Spaces
@@ -36,9 +37,10 @@ def join_steps(target: Target, spaces: Spaces) -> Iterator[Step]:
         yield steps.JoinNamespace(descriptor, flag)
 
 
-def limit_steps(process: Process) -> Iterator[Step]:
+def limit_steps(process: Process, target: Target) -> Iterator[Step]:
     if process.oom_score_adj is not None:
-        yield steps.SetOomScore(process.oom_score_adj, "proc")
+        # An ordinary user's process may not be traced while it shares the monitor's memory, so not write to itself either.
+        yield steps.SetOomScore(process.oom_score_adj, "proc", optional=target.rootless)
     for limit in process.rlimits:
         number = getattr(lib, limit.type, None)
         if number is None:
@@ -61,6 +63,7 @@ def become_steps(config: Config, process: Process, target: Target, spaces: Space
         yield steps.UnshareNamespaces(spaces.owned)
     yield steps.NewKeyring()
     yield from _rights(process, target)
+    yield from compile_hooks.start_container(config, target)
     yield steps.CloseDescriptors()
     yield steps.Exec(candidates(process), process.args, process.env)
 

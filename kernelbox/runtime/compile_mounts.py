@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from kernelbox.linux.mounts import parse_options
+from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Device, Mount
 from kernelbox.runtime.compile_root import bind_name, is_bind
@@ -15,7 +15,7 @@ from kernelbox.runtime.steps import mounts as steps
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.target import Target
 
-__all__ = ["EARLY", "early_mounts", "hide_steps", "make_devpts", "mount_steps"]
+__all__ = ["EARLY", "device_binds", "early_mounts", "hide_steps", "make_devpts", "mount_steps"]
 
 _NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
@@ -71,8 +71,11 @@ def _mount(number: int, mount: Mount, config: Config, target: Target, owner: tup
         yield steps.Attach("devpts", mount.destination, "mount devpts")
     elif mount.destination == "/dev":
         yield _make(mount, "dev", mount.type)
-        yield _devices(config)
+        yield _devices(config, target)
         yield steps.Attach("dev", "/dev", "mount " + mount.type)
+        if target.rootless:
+            for name, _, _ in _NODES:
+                yield steps.Attach(host_device(name), f"/dev/{name}", "bind the device", steps.FILE)
     elif mount.type == "cgroup":
         yield from _cgroup(mount, target)
     else:
@@ -89,11 +92,22 @@ def _cgroup(mount: Mount, target: Target) -> Iterator[Step]:
         yield steps.Attach("cgroup mount", mount.destination, "mount cgroup2")
 
 
-def _devices(config: Config) -> Step:
+def host_device(name: str) -> str:
+    return f"host {name}"
+
+
+def device_binds(target: Target) -> Iterator[Step]:
+    """In a user namespace no device can be made (mknod(2)), so an ordinary user's container has the machine's own."""
+    if target.rootless:
+        yield from (steps.CloneTree(f"/dev/{name}", host_device(name), propagation=lib.MS_PRIVATE) for name, _, _ in _NODES)
+
+
+def _devices(config: Config, target: Target) -> Step:
     own = config.linux.devices if config.linux else ()
     extra = tuple(_node(device) for device in own if device.path.startswith("/dev/"))
     taken = {name for name, _, _ in extra}
-    nodes = tuple((name, stat.S_IFCHR | 0o666, os.makedev(a, b)) for name, a, b in _NODES if name not in taken)
+    made = () if target.rootless else _NODES
+    nodes = tuple((name, stat.S_IFCHR | 0o666, os.makedev(a, b)) for name, a, b in made if name not in taken)
     links = (*_LINKS, _PTMX) if any(mount.type == "devpts" for mount in config.mounts) else _LINKS
     below = sorted({m.destination[5:] for m in config.mounts if m.destination.startswith("/dev/") and not is_bind(m)})
     folders = {parent for name in taken if "/" in name for parent in _parents(name)}
@@ -118,12 +132,14 @@ def hide_steps(config: Config, target: Target) -> Iterator[Step]:
     if masked:
         attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
         yield steps.MakeMount("tmpfs", "empty", (("nr_inodes", "2"), ("mode", "755")), attributes, "tmpfs")
-        yield steps.CloneTree("null", "null", "dev")
+        null = host_device("null") if target.rootless else "null"
+        if not target.rootless:
+            yield steps.CloneTree("null", "null", "dev")
         folder = next((path for path, is_folder in masked if is_folder), "")
         if folder and not target.features.detached_clone:  # an attached mount can be cloned by every kernel
             yield steps.Attach("empty", folder, "mask")
             masked = tuple(each for each in masked if each[0] != folder)
-        yield from (steps.MaskPath(path, "empty", "null") for path, _ in masked)
+        yield from (steps.MaskPath(path, "empty", null) for path, _ in masked)
     yield from (steps.ProtectPath(path) for path, _ in existing(config.linux.readonly_paths))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kernelbox.linux.mounts import parse_options
+from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Mount
 from kernelbox.runtime.encoder import NONE
@@ -64,18 +64,24 @@ def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterat
     for number, layer in enumerate(rootfs.layers):
         names.append(f"layer {number}")
         mapped = target.userns if layer.mapped else NONE
-        yield CloneTree(layer.path, names[-1], layer.source, userns=mapped, propagation=lib.MS_PRIVATE)
+        # What has no path is a mount of the monitor's own.
+        workshop = not layer.path and not target.features.detached_clone
+        yield CloneTree(
+            layer.path, names[-1], layer.source, userns=mapped, propagation=lib.MS_PRIVATE, in_workshop=workshop
+        )
     mapped = target.userns if rootfs.upper_mapped else NONE
     plain_owner = owner[0] if target.userns and not mapped else 0
     yield MakeFolder("scratch", "folder", 0o711)
     yield MakeFolder("scratch/upper", "folder", 0o755, owner=plain_owner)
     yield MakeFolder("scratch/work", "folder", 0o755, owner=plain_owner)
     yield CloneTree("scratch", "scratch", "folder", userns=mapped, propagation=lib.MS_PRIVATE)
-    yield OpenFolder("upper", "upper", "scratch")
-    yield OpenFolder("work", "work", "scratch")
+    by_path = not target.features.overlay_by_fd
+    if not by_path:
+        yield OpenFolder("upper", "upper", "scratch")
+        yield OpenFolder("work", "work", "scratch")
     options: tuple[tuple[str, str | None], ...] = (("source", "kernelbox"),)
     options += (("userxattr", None),) if target.rootless else (("volatile", None),)
-    yield MountOverlay(tuple(names), ROOT, "upper", "work", owner[0] if mapped else 0, options)
+    yield MountOverlay(tuple(names), ROOT, "upper", "work", owner[0] if mapped else 0, options, by_path=by_path)
 
 
 def is_bind(mount: Mount) -> bool:
@@ -107,4 +113,5 @@ def _bind(number: int, mount: Mount, target: Target) -> Step:
         clear_attributes=options.clear,
         recursive_attributes=options.recursive_set,
         propagation=options.propagation or lib.MS_PRIVATE,
+        whole_propagation=options.recursive_propagation or not options.propagation,
     )

@@ -12,13 +12,15 @@ from struct import Struct
 from kernelbox.errors import InvalidOption
 from kernelbox.native import lib
 
-__all__ = ["MAGIC", "MAY_FAIL", "NONE", "Encoder"]
+__all__ = ["IN_HOST", "IN_WORKSHOP", "MAGIC", "MAY_FAIL", "NONE", "Encoder"]
 
 MAGIC = 0x4B423031
 NONE = ""
 """No descriptor: the current folder for a path, the absence of one elsewhere."""
 
 MAY_FAIL = lib.KB_MAY_FAIL
+IN_WORKSHOP = lib.KB_IN_WORKSHOP
+IN_HOST = lib.KB_IN_HOST
 
 _OPERATION = Struct("=HH4h3I4Q")  # struct kb_op, which has no padding
 _FIRST_SHARED = lib.KB_SHARED_SLOTS

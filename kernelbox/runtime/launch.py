@@ -108,7 +108,7 @@ class Launch:
         fault = (encoded.operation_of(self._fault.step), self._fault.errno) if self._fault else (-1, 0)
         head = request(
             lib.KB_LAUNCH,
-            flags=(lib.KB_LEASE if self._lease else 0) | (0 if self.plan.shares_memory else lib.KB_FORK),
+            flags=lib.KB_LEASE if self._lease else 0,
             token=self._token,
             parts=encoded.parts,
             given=len(descriptors) + self._pipes.bit_count(),

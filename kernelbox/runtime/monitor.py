@@ -12,11 +12,13 @@ import fcntl
 import functools
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
-from kernelbox.errors import KernelError, MonitorError, StoreError
+from kernelbox.errors import KernelError, MonitorError, NotSupported, StoreError
 from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
+from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.connection import Connection
 from kernelbox.runtime.plan import EncodedPlan, Plan, request
 from kernelbox.runtime.setup import Setup
@@ -189,10 +191,31 @@ class Monitor:
             stack.callback(os.close, log)
             folder = os.open(self._paths.runtime, os.O_PATH | os.O_CLOEXEC)
             stack.callback(os.close, folder)
-            words = [ffi.new("char[]", word) for word in (b"kb-monitor", b"root")]
-            arguments = ffi.new("char *[]", [*words, ffi.NULL])
             passed = [listener.fileno(), log, log, lock, folder]
-            pid = check(lib.kb_spawn(_program(), arguments, passed, len(passed)), "start the monitor")
-            _, status = os.waitpid(pid, 0)
-            if status:
-                raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / 'monitor.log'}")
+            if not self._rootless:
+                self._run_program(b"root", passed)
+                return
+            ours, theirs = socket.socketpair()
+            with ours:
+                with theirs:
+                    self._run_program(b"rootless", [*passed, theirs.fileno()])
+                self._map_ids(ours)
+
+    def _run_program(self, mode: bytes, passed: list[int]) -> None:
+        words = [ffi.new("char[]", word) for word in (b"kb-monitor", mode)]
+        arguments = ffi.new("char *[]", [*words, ffi.NULL])
+        pid = check(lib.kb_spawn(_program(), arguments, passed, len(passed)), "start the monitor")
+        _, status = os.waitpid(pid, 0)
+        if status:
+            raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / 'monitor.log'}")
+
+    def _map_ids(self, monitor: socket.socket) -> None:
+        """The monitor says its pid once it has a user namespace, and waits for its ids."""
+        told = monitor.recv(4)
+        if len(told) < 4:
+            raise NotSupported(
+                "this machine does not let an ordinary user make a user namespace",
+                hint="kernelbox doctor says what would mend it",
+            )
+        rootless_ids.write_maps(int.from_bytes(told, sys.byteorder))
+        monitor.send(b"x")

@@ -32,17 +32,18 @@ _OWNERS_RIGHTS = capabilities.parse(["SYS_ADMIN"])
 @dataclass(frozen=True, slots=True)
 class Spaces:
     """`new` namespaces as CLONE_NEW* flags; `joined` (descriptor, flag) pairs, opened by `opened`. `pooled`: the network
-    namespace comes from the monitor's pool; `owned` are unshared once more at the end, inside the user namespace, so that
+    namespace comes from the monitor's pool; `fresh_network`: it is made with the process, which brings it up; `owned` are unshared once more at the end, inside the user namespace, so that
     a container with CAP_SYS_ADMIN has it over its own mounts."""
 
     new: int
     joined: tuple[tuple[str, int], ...]
     opened: tuple[Step, ...]
     pooled: bool
+    fresh_network: bool
     owned: int
 
 
-def spaces_of(config: Config, held: int, *, network: str) -> Spaces:
+def spaces_of(config: Config, held: int, *, network: str, rootless: bool) -> Spaces:
     """`held` are the capabilities of the bounding set; `network` names a network namespace made for this container (which
     its user namespace owns), or nothing."""
     new = 0
@@ -59,8 +60,10 @@ def spaces_of(config: Config, held: int, *, network: str) -> Spaces:
             joined.append((f"{space.type} namespace", flag))
     if not new & lib.CLONE_NEWNS:
         raise InvalidOption("the configuration has no mount namespace: a container needs one of its own")
-    if new & lib.CLONE_NEWNET:
+    own_network = bool(new & lib.CLONE_NEWNET)
+    pooled = own_network and not network and not rootless  # an ordinary user's monitor could not come back from one
+    if own_network and (network or pooled):
         joined.append((network or NETNS, lib.CLONE_NEWNET))
     owns = new & lib.CLONE_NEWUSER and held & _OWNERS_RIGHTS
     owned = new & (lib.CLONE_NEWNS | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC) if owns else 0
-    return Spaces(new, tuple(joined), tuple(opened), bool(new & lib.CLONE_NEWNET) and not network, owned)
+    return Spaces(new, tuple(joined), tuple(opened), pooled, own_network and not network and not pooled, owned)

@@ -62,14 +62,12 @@ class EncodedPlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`outside` runs in the monitor and ends with the step that makes the process, `inside` in that process and ends
-    with exec, `last` in the monitor after the end or after a failure. `shares_memory` is false where the process must
-    not borrow the monitor's memory until exec (a time namespace cannot be entered so)."""
+    with exec, `last` in the monitor after the end or after a failure."""
 
     outside: tuple[Step, ...]
     inside: tuple[Step, ...] = ()
     last: tuple[Step, ...] = ()
     reveal: str = NONE
-    shares_memory: bool = True
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -17,12 +17,17 @@ from kernelbox.runtime.steps.files import MakeCgroup, OpenShared
 from kernelbox.runtime.steps.process import SendNetlink, SetSysctl
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["CONTAINERS", "HOST_MASK", "PROC", "READY_SYSCTLS", "TRASH", "Setup", "parent_slot", "setup_plan"]
+__all__ = ["CONTAINERS", "HOST_MASK", "PROC", "READY_SYSCTLS", "TRASH", "Setup", "is_ready", "parent_slot", "setup_plan"]
 
 CONTAINERS, TRASH, PROC, HOST_MASK = "@containers", "@trash", "@proc", "@host-mask"
 
 READY_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 """Docker's two: ports below 1024 and ping need no capability in a network namespace of the container's own."""
+
+
+def is_ready(name: str, value: str) -> bool:
+    """Whether a namespace of the pool has this parameter already; group ids there are the machine's, so all are allowed."""
+    return READY_SYSCTLS.get(name) == value or (name == "net.ipv4.ping_group_range" and value.startswith("0 "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,10 @@ def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int) -> Set
         steps.append(MakeCgroup(str(group.path), NONE, title, group.writes, exists_ok=True, optional_writes=True))
         names.append(parent_slot(str(group.path)))
         steps.append(OpenShared(str(group.path), names[-1]))
-    recipe: list[Step] = [SendNetlink(netlink.link_up(1), "bring the loopback up")]
-    recipe += [SetSysctl(name, value, PROC, optional=True) for name, value in READY_SYSCTLS.items()]
+    recipe: list[Step] = []
+    if pool:
+        recipe.append(SendNetlink(netlink.link_up(1), "bring the loopback up"))
+        recipe += [SetSysctl(name, value, PROC, optional=True) for name, value in READY_SYSCTLS.items()]
     goodbye = [
         RemoveCgroup(str(group.path), NONE, "parent", tries=1, flags=MAY_FAIL)
         for group in reversed(parents)

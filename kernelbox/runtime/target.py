@@ -53,5 +53,5 @@ class Target:
     lease: bool = True
     """End it when the engine that asked for it goes, or the monitor does."""
     rootless: bool = False
-    state: bytes = b"{}"
-    """The OCI state that hooks get."""
+    bundle: str = "/"
+    """The folder that hooks are told."""

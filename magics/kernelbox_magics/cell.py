@@ -142,8 +142,8 @@ class Cell:
 
     def _bind(self, result: Any, exchange: Exchange | None, *, ended_well: bool) -> None:
         """Put everything that was asked for into the notebook's variables, also of a run that failed."""
-        self._costs.add(self._number, result)
         request, variables = self._request, self._shell.user_ns
+        self._costs.add(self._number, result, request.command)
         for name, value in ((request.out, "stdout"), (request.err, "stderr"), (request.metrics, "metrics")):
             if name:
                 variables[name] = getattr(result, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernelbox.metrics import usage_row
@@ -20,9 +20,12 @@ class Costs:
     def __init__(self) -> None:
         self._rows: deque[Mapping[str, object]] = deque(maxlen=KEPT)
 
-    def add(self, cell: int, result: Any) -> None:
-        """Note a finished run of the cell with that execution count."""
-        self._rows.append({"cell": cell, **usage_row(result)})
+    def add(self, cell: int, result: Any, command: Sequence[str] | None) -> None:
+        """Note a finished run of the cell with that execution count; `command` as it was typed, if one was."""
+        row = {"cell": cell, **usage_row(result)}
+        if command:
+            row["command"] = " ".join(command)
+        self._rows.append(row)
 
     def frame(self) -> DataFrame:
         """One row per run, the oldest first; the column `cell` is the number in the cell's `In [ ]`."""

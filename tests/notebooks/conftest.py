@@ -6,11 +6,14 @@ where no container can be started. Everything that runs in containers is tested 
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +21,7 @@ import kernelbox_magics
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from jupyter_core.utils import ensure_event_loop
 from traitlets.config import Config
 
 from kernelbox.errors import KernelBoxError, OutOfMemory, RunFailed, RunTimeout
@@ -179,6 +183,15 @@ class Notebook:
     def close(self) -> None:
         atexit.unregister(self.shell.atexit_operations)
         self.shell.atexit_operations()
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A folder, with a short name, for a kernel's Unix sockets; then the event loop of its client is closed."""
+    with tempfile.TemporaryDirectory(prefix="nb") as folder:
+        yield Path(folder)
+        ensure_event_loop().close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.kernel
 class Kernel:
     """An IPython kernel in a process of its own, talked to over Unix sockets."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/k")
         self.manager.start_kernel(env=dict(os.environ))
         self.client: BlockingKernelClient = self.manager.client()
@@ -63,21 +62,22 @@ class Kernel:
 
 
 @pytest.fixture
-def kernel(store: Path) -> Iterator[Kernel]:
+def kernel(store: Path, sockets: Path) -> Iterator[Kernel]:
     """With the extension loaded, on the test's own store."""
-    with tempfile.TemporaryDirectory(prefix="nb") as folder:
-        made = Kernel(folder)
-        made.run("%load_ext kernelbox")
-        yield made
-        made.run("%unload_ext kernelbox")
-        made.close()
+    made = Kernel(sockets)
+    made.run("%load_ext kernelbox")
+    yield made
+    made.run("%unload_ext kernelbox")
+    made.close()
 
 
-def processes_with(mark: str) -> list[psutil.Process]:
+def processes_with(word: str) -> list[Path]:
+    """The processes of this machine with that word on their command line."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if mark in (process.info["cmdline"] or []):
-            found.append(process)
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if word.encode() in file.read_bytes().split(b"\0"):
+                found.append(file.parent)
     return found
 
 

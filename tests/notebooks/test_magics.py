@@ -232,11 +232,11 @@ def test_what_was_done_differently_is_said(
 def test_costs_has_a_row_for_every_run(notebook: Notebook, scripted: ScriptedEngine) -> None:
     notebook.run(CELL.format("host"))
     scripted.outcome = type(scripted.outcome)(exit_code=2, command=("sh", "-c", "exit 2"))
-    notebook.error(CELL.format("host"))
+    notebook.error(CELL.format("host sh -x"))
     frame = notebook.value("%container costs")
     assert frame.cell.tolist() == [1, 2]
     assert frame.exit_code.tolist() == [0, 2]
-    assert frame.command.tolist() == ["true", "sh -c exit 2"]
+    assert frame.command.tolist() == ["true", "sh -x"]
     assert frame.memory_peak_bytes.tolist() == [4096, 4096]
     assert frame.pids_peak.isna().all()
 

@@ -36,10 +36,11 @@ def detect(
         if mount.fstype == "cgroup2":
             v2 = v2 or _v2(path, _below(own.get("", "/"), mount.root))
             continue
-        for controller in V1_CONTROLLERS:
-            if controller in mount.super_options:
-                base = _v1_base(path, _below(own.get(controller, "/"), mount.root))
-                v1.setdefault(controller, Mount(path, "v1", base))
+        together = [controller for controller in V1_CONTROLLERS if controller in mount.super_options]
+        if together:
+            tree = Mount(path, "v1", _v1_base(path, _below(own.get(together[0], "/"), mount.root)))
+            for controller in together:
+                v1.setdefault(controller, tree)
     if v2 is None:
         return V1(v1, block=block)
     return Hybrid(V1(v1, beside_v2=v2.base is not None, block=block), v2) if v1 else v2

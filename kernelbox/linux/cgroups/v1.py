@@ -51,15 +51,15 @@ class V1:
     unified: Path | None = None
 
     def parents(self, prefix: str) -> tuple[Group, ...]:
-        names = self._available((*self._usual(), *_LIMITED, "devices"))
+        names = (*self._usual(), *_LIMITED, "devices")
         below = (group for path in _levels(check_name(prefix)) for group in self._make(path, names, Limits(), ()))
         return (*self._accounting(), *below)
 
     def groups(self, name: str, limits: Limits, device_lines: Sequence[str] = ()) -> tuple[Group, ...]:
-        asked = {knob.controller for knob in KNOBS if knob.limit in limits.asked()}
-        names = (*self._usual(), *(controller for controller in _LIMITED if controller in asked))
-        names = self._available((*names, "devices") if device_lines else names)
-        return self._make(check_name(name), names, limits, device_lines)
+        asked = limits.asked()
+        needed = {knob.controller for knob in KNOBS if knob.limit in asked}
+        names = (*self._usual(), *(controller for controller in _LIMITED if controller in needed))
+        return self._make(check_name(name), (*names, "devices") if device_lines else names, limits, device_lines)
 
     def counters(self, groups: Sequence[Group]) -> tuple[Counter, ...]:
         found = []
@@ -88,25 +88,32 @@ class V1:
     def _usual(self) -> tuple[str, ...]:
         return _ALWAYS if self.beside_v2 else (*_ALWAYS, *_WITHOUT_V2)
 
-    def _available(self, names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in names if name in self.controllers and self.controllers[name].base)
-
     def _make(self, name: str, names: Sequence[str], limits: Limits, device_lines: Sequence[str]) -> tuple[Group, ...]:
-        mounts = dict.fromkeys(self.controllers[controller] for controller in names)  # cpu and cpuacct may share one
-        return tuple(self._group(mount, name, limits, device_lines) for mount in mounts)
+        asked = limits.asked()
+        refused = {knob.file for knob in KNOBS if knob.limit in asked and self._refusal(knob)}
+        groups, seen = [], set()
+        for controller in names:
+            mount = self.controllers.get(controller)
+            if mount is None or mount.base is None or mount.path in seen:  # cpu and cpuacct may share one
+                continue
+            seen.add(mount.path)
+            controllers = tuple(other for other, where in self.controllers.items() if where is mount)
+            writes = self._writes(controllers, mount.base, limits, device_lines)
+            kept = tuple((file, value) for file, value in writes if file not in refused)
+            groups.append(Group(mount.base / name, "v1", controllers, kept))
+        return tuple(groups)
 
-    def _group(self, mount: Mount, name: str, limits: Limits, device_lines: Sequence[str]) -> Group:
-        assert mount.base is not None
-        controllers = tuple(controller for controller, where in self.controllers.items() if where == mount)
-        writes = [*_devices(device_lines)] if "devices" in controllers else []
+    @staticmethod
+    def _writes(controllers: Sequence[str], base: Path, limits: Limits, device_lines: Sequence[str]) -> Writes:
+        writes: list[tuple[str, str]] = []
         for controller in controllers:
             if controller == "cpuset":
-                writes += _cpuset(limits, mount.base)
+                writes += _cpuset(limits, base)
+            elif controller == "devices":
+                writes += _devices(device_lines)
             elif controller in _WRITERS:
                 writes += _WRITERS[controller](limits)
-        refused = {knob.file for knob in KNOBS if self._refusal(knob)}
-        kept = tuple((file, value) for file, value in writes if file not in refused)
-        return Group(mount.base / name, "v1", controllers, kept)
+        return tuple(writes)
 
     def _refusal(self, knob: Knob) -> str:
         mount = self.controllers.get(knob.controller)

@@ -127,10 +127,6 @@ static int launch(struct connection *connection, struct plan *plan)
         result = run_ops(plan, 0, plan->head.before);
     if (!result && plan->pidfd < 0)
         result = -EINVAL;                              /* a plan without clone launches nothing */
-    if (!result && !plan->exec_tried && plan->failed_op < 0)
-        result = -EINTR;                               /* killed on its way: by the memory limit, most likely */
-    if (!result && plan->failed_op >= 0)
-        result = -plan->failed_errno;
     if (!result && !container_new(plan, connection))
         result = -ENOMEM;
     if (result < 0) {

@@ -93,25 +93,19 @@ static int child_main(void *argument)
 
 static long clone_child(struct plan *plan, const struct kb_op *op)
 {
-    bool forked = plan->head.flags & KB_FORK;
     struct clone_args args = {
-        .flags = op->num[0] | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (forked ? 0 : CLONE_VM | CLONE_VFORK),
+        .flags = op->num[0] | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)(uintptr_t)&plan->pidfd,
+        .parent_tid = (uint64_t)(uintptr_t)&plan->pid,
         .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)stack,
+        .stack_size = sizeof stack,
     };
     if (op->slot[0] != KB_NO_SLOT) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (uint64_t)slot_fd(plan, op->slot[0]);
     }
-    if (!forked) {
-        args.stack = (uint64_t)(uintptr_t)stack;
-        args.stack_size = sizeof stack;
-        return clone3_call(&args, sizeof args, child_main, plan);
-    }
-    long pid = syscall(SYS_clone3, &args, sizeof args);
-    if (pid == 0)
-        child_main(plan);
-    return pid < 0 ? -errno : pid;
+    return clone3_call(&args, sizeof args, child_main, plan);
 }
 
 OPERATION(op_clone)
@@ -126,6 +120,7 @@ OPERATION(op_clone)
     prctl(PR_SET_DUMPABLE, 0);                         /* a change of ids in memory that was shared may have reset it */
     if (pid < 0)
         return (int)pid;
-    plan->pid = (int)pid;
-    return 0;
+    if (plan->failed_op >= 0)
+        return -plan->failed_errno;
+    return plan->exec_tried ? 0 : -EINTR;              /* killed on its way: by the memory limit, most likely */
 }

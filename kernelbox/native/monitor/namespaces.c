@@ -75,7 +75,11 @@ int namespaces_open(bool rootless)
     monitor.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (monitor.proc < 0)
         return -errno;
-    int result = open_own(&monitor.host_ns, "self/ns/mnt");
+    int result = 0;
+    if (rootless && (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
+        result = -errno;                               /* the host's own cannot be entered again: a copy that follows it */
+    if (!result)
+        result = open_own(&monitor.host_ns, "self/ns/mnt");
     if (!result)
         result = open_own(&monitor.net_ns, "self/ns/net");
     if (!result)

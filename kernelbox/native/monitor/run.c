@@ -75,8 +75,10 @@ int run_ops(struct plan *plan, int first, int count)
     for (int index = first; index < first + count; index++) {
         int result = run_one(plan, index);
         if (result < 0) {
-            plan->failed_op = index;
-            plan->failed_errno = -result;
+            if (plan->failed_op < 0 && result != -EINTR) {  /* not already told by the child */
+                plan->failed_op = index;
+                plan->failed_errno = -result;
+            }
             return result;
         }
     }

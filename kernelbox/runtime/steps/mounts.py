@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
-from kernelbox.runtime.encoder import MAY_FAIL, NONE, Encoder
+from kernelbox.runtime.encoder import IN_WORKSHOP, MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
 __all__ = [
     "FILE",
     "FOLDER",
     "Attach",
+    "AttachInWorkshop",
+    "ClearWorkshop",
     "CloneTree",
     "EXISTS",
     "EnterRoot",
@@ -66,6 +68,8 @@ class CloneTree(Step):
     clear_attributes: int = 0
     recursive_attributes: int = 0
     propagation: int = 0
+    whole_propagation: bool = True
+    in_workshop: bool = False
 
     def describe(self) -> str:
         return f"clone the mount of {self.path or self.source}" + (" with mapped ids" if self.userns else "")
@@ -73,10 +77,11 @@ class CloneTree(Step):
     def encode(self, out: Encoder) -> None:
         path = out.string(self.path) if self.path else 0
         how = _CLONE | (_RECURSIVE if self.recursive else 0)
-        out.add(lib.KB_OP_OPEN_TREE, how, at=self.source, to=self.to, text=(path,))
-        whole = self.recursive and (self.recursive_attributes or self.propagation)
-        if whole:
-            out.add(lib.KB_OP_SET_ATTR, self.recursive_attributes, 0, self.propagation, _RECURSIVE, at=self.to)
+        flags = IN_WORKSHOP if self.in_workshop else 0
+        out.add(lib.KB_OP_OPEN_TREE, how, at=self.source, to=self.to, text=(path,), flags=flags)
+        whole = self.propagation if self.recursive and self.whole_propagation else 0
+        if whole or self.recursive_attributes:
+            out.add(lib.KB_OP_SET_ATTR, self.recursive_attributes, 0, whole, _RECURSIVE, at=self.to)
         attributes = self.set_attributes | (lib.MOUNT_ATTR_IDMAP if self.userns else 0)
         if attributes or self.clear_attributes or (self.propagation and not whole):
             change = (attributes, self.clear_attributes, 0 if whole else self.propagation, 0)
@@ -122,11 +127,15 @@ class MountOverlay(Step):
     owner: int = 0
     options: tuple[tuple[str, str | None], ...] = ()
     attributes: int = 0
+    by_path: bool = False
 
     def describe(self) -> str:
         return f"mount an overlay of {len(self.layers)} layer{'s'[: len(self.layers) != 1]}"
 
     def encode(self, out: Encoder) -> None:
+        if self.by_path:
+            self._encode_by_path(out)
+            return
         fs = f"fs of {self.to}"
         out.add(lib.KB_OP_FSOPEN, to=fs, text=(out.string("overlay"),))
         lower, upper, work = out.string("lowerdir+"), out.string("upperdir"), out.string("workdir")
@@ -138,6 +147,42 @@ class MountOverlay(Step):
         set_options(out, fs, self.options)
         out.add(lib.KB_OP_FSCREATE, self.owner, self.owner, at=fs)
         out.add(lib.KB_OP_FSMOUNT, self.attributes, at=fs, to=self.to)
+
+    def _encode_by_path(self, out: Encoder) -> None:
+        """`upper` and `work` are then folders below the mount "scratch", by their names."""
+        places = {layer: f"/{number}" for number, layer in enumerate(self.layers)}
+        if self.upper:
+            places["scratch"] = "/scratch"
+        for mount, place in places.items():
+            out.add(lib.KB_OP_ATTACH, FOLDER, at=mount, text=(out.string(place),), flags=IN_WORKSHOP)
+        fs = f"fs of {self.to}"
+        options = [("lowerdir", ":".join(places[layer] for layer in self.layers))]
+        if self.upper:
+            options += [("upperdir", f"/scratch/{self.upper}"), ("workdir", f"/scratch/{self.work}")]
+        out.add(lib.KB_OP_FSOPEN, to=fs, text=(out.string("overlay"),))
+        for name, value in (*options, *self.options):
+            command = _SET_FLAG if value is None else _SET_STRING
+            texts = (out.string(name), out.string(value))
+            out.add(lib.KB_OP_FSCONFIG, command, at=fs, text=texts, flags=IN_WORKSHOP)
+        out.add(lib.KB_OP_FSCREATE, self.owner, self.owner, at=fs, flags=IN_WORKSHOP)
+        out.add(lib.KB_OP_FSMOUNT, self.attributes, at=fs, to=self.to, flags=IN_WORKSHOP)
+        ClearWorkshop(tuple(places.values())).encode(out)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearWorkshop(Step):
+    """The layers leave the workshop: the overlay has them for itself by now, or the launch has failed."""
+
+    syscall: ClassVar[str] = "umount2"
+    places: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "clear the workshop"
+
+    def encode(self, out: Encoder) -> None:
+        flags = IN_WORKSHOP | MAY_FAIL
+        for place in self.places:
+            out.add(lib.KB_OP_UMOUNT, lib.MNT_DETACH, text=(out.string(place),), flags=flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +200,21 @@ class Attach(Step):
 
     def encode(self, out: Encoder) -> None:
         out.add(lib.KB_OP_ATTACH, self.kind, at=self.source, second=ROOT, text=(out.string(self.target),))
+
+
+@dataclass(frozen=True, slots=True)
+class AttachInWorkshop(Step):
+    """A mount of the monitor's own, at a place of the workshop: kernels before 6.15 clone only what is attached."""
+
+    syscall: ClassVar[str] = "openat2 move_mount"
+    source: str
+    place: str
+
+    def describe(self) -> str:
+        return f"keep {self.source} in the workshop"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_ATTACH, FOLDER, at=self.source, text=(out.string(self.place),), flags=IN_WORKSHOP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
-from kernelbox.runtime.encoder import MAY_FAIL, NONE, Encoder
+from kernelbox.runtime.encoder import IN_HOST, MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "SetOomScore",
     "SetStandardStreams",
     "SetSysctl",
+    "SetTimeOffsets",
     "SetUmask",
     "SetUser",
     "TakeNetworkNamespace",
@@ -196,12 +197,33 @@ class SetSysctl(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class SetTimeOffsets(Step):
+    """How far the clocks of the new time namespace are from the machine's: (clock, seconds, nanoseconds). It is entered by
+    exec (time_namespaces(7))."""
+
+    syscall: ClassVar[str] = "unshare openat2 write"
+    offsets: tuple[tuple[str, int, int], ...]
+    proc: str
+
+    def describe(self) -> str:
+        return "make a time namespace" + "".join(f" with {clock} {seconds:+d} s" for clock, seconds, _ in self.offsets)
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_UNSHARE, lib.CLONE_NEWTIME)
+        raw = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in self.offsets).encode()
+        if raw:
+            texts = (out.string("self/timens_offsets"), out.string(raw))
+            out.add(lib.KB_OP_WRITE, len(raw), lib.O_WRONLY, 0, lib.RESOLVE_BENEATH, at=self.proc, text=texts)
+
+
+@dataclass(frozen=True, slots=True)
 class SetOomScore(Step):
     """How soon the kernel kills this process when memory runs out: before the notebook."""
 
     syscall: ClassVar[str] = "openat2 write"
     score: int
     proc: str
+    optional: bool = False
 
     def describe(self) -> str:
         return f"set the out-of-memory score {self.score}"
@@ -209,7 +231,7 @@ class SetOomScore(Step):
     def encode(self, out: Encoder) -> None:
         raw = str(self.score).encode()
         texts = (out.string("self/oom_score_adj"), out.string(raw))
-        out.add(lib.KB_OP_WRITE, len(raw), lib.O_WRONLY, 0, lib.RESOLVE_BENEATH, at=self.proc, text=texts)
+        out.add(lib.KB_OP_WRITE, len(raw), lib.O_WRONLY, 0, lib.RESOLVE_BENEATH, at=self.proc, text=texts, flags=MAY_FAIL if self.optional else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +474,7 @@ class RunHook(Step):
     state: bytes
     timeout_ms: int
     kind: str
+    in_host: bool = True
 
     def describe(self) -> str:
         return f"run the {self.kind} hook {self.path}"
@@ -460,7 +483,7 @@ class RunHook(Step):
         arguments = (self.path, *(self.arguments or (self.path,)))
         texts = (out.strings(arguments), out.strings(self.environment), out.string(self.state))
         counts = (len(arguments), len(self.environment), len(self.state), self.timeout_ms)
-        out.add(lib.KB_OP_HOOK, *counts, text=texts)
+        out.add(lib.KB_OP_HOOK, *counts, text=texts, flags=IN_HOST if self.in_host else 0)
 
 
 @dataclass(frozen=True, slots=True)

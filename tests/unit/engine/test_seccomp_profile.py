@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from kernelbox.engine import seccomp_profile
 from kernelbox.engine.machine import Machine
 from kernelbox.errors import InvalidOption

@@ -125,6 +125,18 @@ def test_the_table_survives_an_untrusted_notebook(launch: LaunchFrame) -> None:
     assert bundle["text/html"].count("<tr>") == 5
 
 
+def test_steps_of_one_kind_share_a_bar() -> None:
+    masks = [
+        Row(number, "MaskPath", "inside", f"mask /proc/{number}", "mount", number * 10.0, 5.0) for number in range(9)
+    ]
+    launch = trace_frame([*masks, Row(9, "Exec", "inside", "run true", "execve", 90.0, 1.0)])
+    timeline = launch.timeline()
+    assert [row["what"] for row in timeline.rows] == ["mask /proc/0 and 8 more", "run true"]
+    assert timeline.rows[0]["duration_us"] == 45
+    assert timeline.sentence().startswith("launch: 10 steps in 91 µs")
+    assert len(launch) == 10
+
+
 def test_long_texts_are_cut_in_pictures_and_kept_in_the_frame() -> None:
     launch = trace_frame([Row(1, "BindMount", "inside", "bind " + "x" * 300, "mount", 0, 1)])
     assert len(launch.what[0]) == 305

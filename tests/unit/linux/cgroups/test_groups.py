@@ -248,3 +248,26 @@ def test_names_that_cannot_be_groups(tmp_path: Path, name: str) -> None:
 def test_limits_that_cannot_be_meant(limits: dict[str, float], words: str) -> None:
     with pytest.raises(InvalidOption, match=words):
         Limits(**limits)  # type: ignore[arg-type]
+
+
+def disk(block: Path, name: str, number: str, *, real: bool = True, removable: str = "0") -> None:
+    (block / name).mkdir(parents=True)
+    (block / name / "dev").write_text(f"{number}\n")
+    (block / name / "removable").write_text(f"{removable}\n")
+    if real:
+        (block / name / "device").mkdir()
+
+
+def test_v1_has_disks_count_bytes(tmp_path: Path) -> None:
+    machine = trees.hybrid(tmp_path)
+    block = tmp_path / "block"
+    disk(block, "vda", "254:0")
+    disk(block, "vdb", "254:16")
+    disk(block, "loop0", "7:0", real=False)
+    disk(block, "sr0", "11:0", removable="1")
+    counter = machine.root / "blkio/blkio.throttle.io_service_bytes_recursive"
+    counter.write_text("254:16 Read 0\nTotal 0\n")
+    base = next(g for g in detect(machine.root, machine.proc, block).parents("k") if g.path == machine.root / "blkio")
+    assert base.writes == (("blkio.throttle.read_bps_device", "254:0 0"),)
+    counter.write_text("254:16 Read 0\n254:0 Read 0\nTotal 0\n")
+    assert machine.root / "blkio" not in [g.path for g in detect(machine.root, machine.proc, block).parents("k")]

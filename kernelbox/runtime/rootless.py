@@ -1,0 +1,59 @@
+"""The ids of an ordinary user's monitor: its own as root's, and, where it may, those that /etc/subuid gives it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+from kernelbox.errors import KernelError, MonitorError
+from kernelbox.linux import idmap
+
+__all__ = ["can_map_many", "id_count", "write_maps"]
+
+
+def _user() -> str:
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a user without an entry, as in some container platforms
+        return str(uid)
+
+
+def can_map_many() -> bool:
+    """Whether containers have more than one id: newuidmap and newgidmap, and ranges for this user."""
+    found = shutil.which("newuidmap") and shutil.which("newgidmap")
+    user = _user()
+    return bool(found and idmap.subordinate(user) and idmap.subordinate(user, Path("/etc/subgid")))
+
+
+def id_count() -> int:
+    """How many ids an ordinary user's containers have."""
+    return 1 + sum(each.count for each in idmap.subordinate(_user())) if can_map_many() else 1
+
+
+def write_maps(pid: int) -> None:
+    """Maps ids for the user namespace of `pid`: 0 is this user, 1 and on are subordinate ids where there are some."""
+    if can_map_many():
+        user = _user()
+        _run("newuidmap", pid, os.getuid(), idmap.subordinate(user))
+        _run("newgidmap", pid, os.getgid(), idmap.subordinate(user, Path("/etc/subgid")))
+        return
+    process = Path("/proc", str(pid))
+    try:
+        (process / "uid_map").write_text(f"0 {os.getuid()} 1")
+        (process / "setgroups").write_text("deny")  # user_namespaces(7): or the next line is refused
+        (process / "gid_map").write_text(f"0 {os.getgid()} 1")
+    except OSError as error:
+        raise KernelError(error.errno or 0, "map ids of the user namespace of", str(pid)) from error
+
+
+def _run(program: str, pid: int, own: int, ranges: tuple[idmap.IdRange, ...]) -> None:
+    triples = [0, own, 1]
+    for each in ranges:
+        triples += [each.inside, each.outside, each.count]
+    done = subprocess.run([program, str(pid), *map(str, triples)], capture_output=True, text=True)
+    if done.returncode:
+        raise MonitorError(f"{program} refused: {done.stderr.strip()}", hint="see /etc/subuid and /etc/subgid")
