@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name == "last":
-        from kernelbox import history
+        from kernelbox.engine import history
 
         return history.last
     if name in _LAZY:

@@ -16,7 +16,8 @@
     ├── RunFailed                      `run.check()`: the command ended with a non-zero exit code
     │   ├── OutOfMemory                ... because the kernel killed it at its memory limit
     │   └── RunTimeout                 ... because its `timeout` passed
-    └── RunInterrupted                 the user interrupted; the container was killed             (also a KeyboardInterrupt)
+    └── RunInterrupted                 the user interrupted; the container was killed             (also a
+    KeyboardInterrupt)
 
 Every error is a sentence: what failed, on what, why; `hint` is what to do about it. `exit_code` is what the command
 line exits with (Docker's meaning: 125 the engine, 126 not executable, 127 not found), `status` what an API answers.

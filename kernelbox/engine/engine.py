@@ -15,7 +15,7 @@ from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.options import RunOptions
-from kernelbox.engine.preparation import Prepared, prepare
+from kernelbox.engine.preparation import Prepared, prepare, wants_userns
 from kernelbox.engine.result import RunResult
 from kernelbox.errors import InvalidOption, KernelBoxError
 from kernelbox.native import lib
@@ -49,7 +49,7 @@ class Engine:
         self._kernel: Kernel | None = None
         self._monitor: Monitor | None = None
         self._ranges: IdRanges | None = None
-        self._host_state: tuple[int, int] | None = None
+        self._host_state: tuple[int, int, int] | None = None
         self._null = -1
 
     def __enter__(self) -> Engine:
@@ -86,13 +86,15 @@ class Engine:
     ) -> RunResult:
         """Runs a command in a new container, waits for its end and removes it: like subprocess.run.
 
-        `command` is a list, a string (split as a shell would) or None for the image's own; `input` bytes, text or a file;
-        `timeout` seconds, after which everything in the container is killed; `on_output(stream, chunk)` is called as output
-        arrives. The other options are those of `docker run` with underscores (RunOptions). A non-zero exit is an error only
-        with `check`. Raises InvalidOption, NotFound, StartError and its kinds, RunInterrupted."""
+        `command` is a list, a string (split as a shell would) or None for the image's own; `input` bytes, text or a
+        file; `timeout` seconds, after which everything in the container is killed; `on_output(stream, chunk)` is
+        called as output arrives. The other options are those of `docker run` with underscores (RunOptions). A
+        non-zero exit is an error only with `check`. Raises InvalidOption, NotFound, StartError and its kinds,
+        RunInterrupted."""
         seconds = self._timeout(timeout)
         run = self.begin(image, command, RunOptions.make(**options), input=input, on_output=on_output)
-        return self._record(run.wait(seconds), check=check)
+        result = run.wait(seconds)
+        return result.check() if check else result
 
     def start(
         self,
@@ -104,10 +106,11 @@ class Engine:
         on_output: OnOutput | None = None,
         **options: Any,
     ) -> Job:
-        """The same in the background; `on_output` is called in the job's thread. The container ends with this process."""
+        """The same in the background; `on_output` is called in the job's thread. The container ends with this
+        process."""
         seconds = self._timeout(timeout)
         run = self.begin(image, command, RunOptions.make(**options), input=input, on_output=on_output)
-        return Job(run, seconds, lambda result: self._record(result, check=False) and None)
+        return Job(run, seconds)
 
     def open_terminal(self, image: str, command: str | Sequence[str] | None = None, **options: Any) -> TerminalRun:
         """A run on a terminal of its own, for a person: read and write `descriptor`, then `wait`."""
@@ -115,9 +118,9 @@ class Engine:
 
     def plan(self, image: str, command: Sequence[str], options: RunOptions) -> Plan:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
-        self._open()
+        monitor = self._open()
         with contextlib.ExitStack() as undo:
-            return self._prepare(self.images.get(image), command, options, undo).plan
+            return self._prepare(self.images.get(image), command, options, monitor, undo).plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
@@ -128,12 +131,6 @@ class Engine:
         if timeout is not None and not timeout >= 0:
             raise InvalidOption(f"timeout: {timeout} is not a number of seconds")
         return timeout
-
-    def _record(self, result: RunResult, *, check: bool) -> RunResult:
-        from kernelbox import history
-
-        history.last = result
-        return result.check() if check else result
 
     def begin(
         self,
@@ -151,8 +148,6 @@ class Engine:
         With `adopt` false a terminal is left to the caller (TerminalRun)."""
         found = self.images.get(image)
         monitor = self._open()
-        if image == "host":
-            self._refresh_host(monitor)
         words = shlex.split(command) if isinstance(command, str) else list(command or ())
         with contextlib.ExitStack() as undo:
             if options.name:
@@ -171,7 +166,7 @@ class Engine:
         fault: Fault | None,
         adopt: bool,
     ) -> Run:
-        prepared = self._prepare(image, command, options, undo)
+        prepared = self._prepare(image, command, options, monitor, undo)
         given, data = self._standard_input(input)
         descriptors = list(prepared.descriptors)
         if not data:
@@ -193,18 +188,20 @@ class Engine:
         launch.begin()
         return Run(prepared, image, launch, undo.pop_all().close)
 
-    def _prepare(self, image: Image, command: Sequence[str], options: RunOptions, undo: contextlib.ExitStack) -> Prepared:
+    def _prepare(
+        self,
+        image: Image,
+        command: Sequence[str],
+        options: RunOptions,
+        monitor: Monitor,
+        undo: contextlib.ExitStack,
+    ) -> Prepared:
         """What it takes of ids is given back by `undo`."""
         assert self._kernel is not None
-        assert self._ranges is not None
-        ranges = self._ranges
-
-        def take_range() -> IdRange:
-            taken = ranges.take()
-            undo.callback(ranges.give, taken)
-            return taken
-
-        return prepare(self._kernel, self.paths, image, command, options, take_range, rootless=self._rootless)
+        taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
+        if image.name == "host":
+            self._refresh_host(monitor, taken)
+        return prepare(self._kernel, self.paths, image, command, options, taken, rootless=self._rootless)
 
     def _standard_input(self, input: RunInput) -> tuple[int, bytes]:
         """A descriptor, or bytes to send."""
@@ -230,14 +227,26 @@ class Engine:
                 self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
                 self._ranges = IdRanges(runtime_base())
                 parents = self._kernel.hierarchy.parents(f"kernelbox/{self.paths.name}")
-                self._monitor = Monitor(self.paths, setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL), rootless=self._rootless)
+                setup = setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL)
+                self._monitor = Monitor(self.paths, setup, rootless=self._rootless)
             return self._monitor
 
-    def _refresh_host(self, monitor: Monitor) -> None:
-        state = host_image.state_of_root()
+    def _take_range(self, undo: contextlib.ExitStack) -> IdRange:
+        assert self._ranges is not None
+        taken = self._ranges.take()
+        undo.callback(self._ranges.give, taken)
+        return taken
+
+    def _refresh_host(self, monitor: Monitor, taken: IdRange | None) -> None:
+        """Where a tmpfs cannot have its ids mapped (before Linux 6.3), the mask is made for one range of ids."""
+        assert self._kernel is not None
+        features = self._kernel.features
+        owner = taken.start if taken and not features.idmapped_tmpfs else 0
+        state = (*host_image.state_of_root(), owner)
         with self._mutex:
             if state != self._host_state:
-                monitor.prepare("host", host_image.mask_plan(rootless=self._rootless))
+                attached = not features.detached_clone
+                monitor.prepare("host", host_image.mask_plan(rootless=self._rootless, owner=owner, attached=attached))
                 self._host_state = state
 
 

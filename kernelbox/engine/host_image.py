@@ -19,7 +19,7 @@ from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.setup import HOST_MASK
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import HideLower, MakeFolder, MakeLink, MakeOpaque, WriteFile
-from kernelbox.runtime.steps.mounts import MakeMount
+from kernelbox.runtime.steps.mounts import AttachInWorkshop, MakeMount
 
 __all__ = ["GROUP", "PASSWD", "binds", "host_config", "mask_plan", "state_of_root"]
 
@@ -29,10 +29,41 @@ _EMPTY = {"root": 0o700, "home": 0o755, "mnt": 0o755, "media": 0o755, "srv": 0o7
           "proc": 0o555, "sys": 0o555, "dev": 0o755, "var": 0o755, "etc": 0o755}  # fmt: skip
 _BELOW = {"var/tmp": 0o1777, "var/lib": 0o755, "var/cache": 0o755, "var/log": 0o755, "run/lock": 0o1777}
 
-_ETC = ("alternatives", "bash.bashrc", "ca-certificates.conf", "debian_version", "fonts", "ld.so.cache", "ld.so.conf",
-        "ld.so.conf.d", "locale.alias", "localtime", "magic", "mime.types", "nsswitch.conf", "os-release", "pki", "profile",
-        "profile.d", "protocols", "python3", "python3.11", "python3.12", "python3.13", "rpc", "services", "shells",
-        "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "inputrc", "java-17-openjdk", "perl", "matplotlibrc")  # fmt: skip
+_ETC = (
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates.conf",
+    "debian_version",
+    "fonts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "localtime",
+    "magic",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "pki",
+    "profile",
+    "profile.d",
+    "protocols",
+    "python3",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "rpc",
+    "services",
+    "shells",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "terminfo",
+    "timezone",
+    "inputrc",
+    "java-17-openjdk",
+    "perl",
+    "matplotlibrc",
+)
 
 PASSWD = (
     b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nbin:x:2:2:bin:/bin:/usr/sbin/nologin\n"
@@ -66,8 +97,8 @@ def _shown() -> tuple[Path, ...]:
 
 
 def binds(*, rootless: bool) -> tuple[Mount, ...]:
-    """Folders of the machine bound read-only: where Python lives, and for an ordinary user all of /usr and its like, as the
-    kernel lets nobody but root make "/" a layer."""
+    """Folders of the machine bound read-only: where Python lives, and for an ordinary user all of /usr and its like,
+    as the kernel lets nobody but root make "/" a layer."""
     shown = tuple(path for path in _shown() if rootless and not path.is_symlink())
     folders = (*shown, *python_folders())
     return tuple(Mount(str(f), "bind", str(f), ("rbind", "ro", "rro", "nosuid", "nodev")) for f in folders)
@@ -83,25 +114,30 @@ def host_config() -> ImageConfig:
     return ImageConfig(env=(f"PATH={path}", "LANG=C.UTF-8"), cmd=(shell,))
 
 
-def mask_plan(*, rootless: bool = False) -> Plan:
-    """Makes the mask, in the monitor, as the descriptor HOST_MASK."""
+def mask_plan(*, rootless: bool = False, owner: int = 0, attached: bool = False) -> Plan:
+    """Makes the mask, in the monitor, as the descriptor HOST_MASK; its files belong to `owner`. `attached`: the
+    kernel can only clone mounts that are attached somewhere."""
     steps: list[Step] = [MakeMount("tmpfs", HOST_MASK, (("mode", "755"), ("size", "64m")))]
     shown = SHOWN | _EMPTY.keys() | {folder.parts[1] for folder in python_folders()}
     if rootless:
         for path in _shown():
             link = path.is_symlink()
-            steps.append(MakeLink(path.name, os.readlink(path), HOST_MASK) if link else MakeFolder(path.name, HOST_MASK))
+            steps.append(
+                MakeLink(path.name, os.readlink(path), HOST_MASK) if link else MakeFolder(path.name, HOST_MASK)
+            )
     else:
         steps += [HideLower(name, HOST_MASK) for name in sorted(os.listdir("/")) if name not in shown]
     for name, mode in _EMPTY.items():
-        steps.append(MakeFolder(name, HOST_MASK, mode))
+        steps.append(MakeFolder(name, HOST_MASK, mode, owner))
         if not rootless:
             steps.append(MakeOpaque(name, HOST_MASK, "trusted.overlay.opaque"))
-    steps += [MakeFolder(name, HOST_MASK, mode) for name, mode in _BELOW.items()]
-    steps += _etc()
+    steps += [MakeFolder(name, HOST_MASK, mode, owner) for name, mode in _BELOW.items()]
+    steps += _etc(owner)
     made = set(_EMPTY) | set(_BELOW)
     for folder in python_folders():
         steps += _mount_point(folder, made, rootless)
+    if attached:
+        steps.append(AttachInWorkshop(HOST_MASK, "/host-mask"))
     return Plan(tuple(steps))
 
 
@@ -115,20 +151,20 @@ def _mount_point(folder: Path, made: set[str], rootless: bool) -> Iterator[Step]
                 yield MakeOpaque(name, HOST_MASK, "trusted.overlay.opaque")
 
 
-def _etc() -> Iterator[Step]:
-    yield WriteFile("etc/passwd", PASSWD, HOST_MASK)
-    yield WriteFile("etc/group", GROUP, HOST_MASK)
+def _etc(owner: int) -> Iterator[Step]:
+    yield WriteFile("etc/passwd", PASSWD, HOST_MASK, owner=owner)
+    yield WriteFile("etc/group", GROUP, HOST_MASK, owner=owner)
     budget = _MOST_FILES
     made: set[str] = set()
     for name in _ETC:
-        for step in _copy(Path("/etc", name), made):
+        for step in _copy(Path("/etc", name), made, owner):
             budget -= 1
             if budget < 0:
                 return
             yield step
 
 
-def _copy(path: Path, made: set[str]) -> Iterator[Step]:
+def _copy(path: Path, made: set[str], owner: int) -> Iterator[Step]:
     """Copies what everybody may read anyway; links as links."""
     try:
         status = path.lstat()
@@ -139,13 +175,13 @@ def _copy(path: Path, made: set[str]) -> Iterator[Step]:
         above = str(parent)[1:]
         if above not in made:
             made.add(above)
-            yield MakeFolder(above, HOST_MASK)
+            yield MakeFolder(above, HOST_MASK, owner=owner)
     if stat.S_ISLNK(status.st_mode):
         yield MakeLink(name, os.readlink(path), HOST_MASK)
     elif stat.S_ISDIR(status.st_mode) and status.st_mode & 0o005 == 0o005:
         made.add(name)
-        yield MakeFolder(name, HOST_MASK)
+        yield MakeFolder(name, HOST_MASK, owner=owner)
         for child in sorted(path.iterdir()):
-            yield from _copy(child, made)
+            yield from _copy(child, made, owner)
     elif stat.S_ISREG(status.st_mode) and status.st_mode & 0o004 and status.st_size <= _MOST_BYTES:
-        yield WriteFile(name, path.read_bytes(), HOST_MASK)
+        yield WriteFile(name, path.read_bytes(), HOST_MASK, owner=owner)

@@ -30,7 +30,8 @@ class ImageLayer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a container is made from. A bundle has its own configuration and its root file system, written to in place."""
+    """What a container is made from. A bundle has its own configuration and its root file system, written to in
+    place."""
 
     name: str
     config: ImageConfig
@@ -43,7 +44,8 @@ class Image:
     accounts: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
     def read_accounts(self) -> tuple[bytes, bytes]:
-        """The image's /etc/passwd and /etc/group; empty where there is none. Raises InvalidOption for what is no such file."""
+        """The image's /etc/passwd and /etc/group; empty where there is none. Raises InvalidOption for what is no such
+        file."""
         if self.accounts is not None:
             return self.accounts
         root = os.open(self.root or self.layers[0].path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from kernelbox.engine import history
 from kernelbox.engine.images import Image
 from kernelbox.engine.preparation import Prepared
 from kernelbox.engine.result import RunResult, exit_code_of, usage_of
@@ -43,11 +44,13 @@ class Run:
             except KeyboardInterrupt:
                 self.launch.kill()
                 self.launch.wait()
+                history.last = self.result()
                 name = self.prepared.info.name
-                raise RunInterrupted(f"interrupted: the container {name} was killed", result=self.result()) from None
+                raise RunInterrupted(f"interrupted: the container {name} was killed", result=history.last) from None
         finally:
             self._finish()
-        return self.result()
+        history.last = self.result()
+        return history.last
 
     def release(self) -> None:
         """Gives back what the run held; `wait` does so itself."""
@@ -75,7 +78,7 @@ class Run:
             image_digest=self._image.digest,
             container=prepared.info,
             limits=prepared.limits,
-            usage=usage_of(counters, network, wall, (outcome.user_us, outcome.system_us)),
+            usage=usage_of(counters, network, wall, (outcome.user_us, outcome.system_us), outcome.largest),
             started_at=self._started_at,
             trace=self.launch.trace(),
             truncated=outcome.truncated,
@@ -91,20 +94,20 @@ def _traffic(links: bytes) -> tuple[int, int]:
 class Job:
     """A run in the background. `result` is None until it has ended; an error of the start is raised by `wait`."""
 
-    def __init__(self, run: Run, timeout: float | None, done: Callable[[RunResult], None]) -> None:
+    def __init__(self, run: Run, timeout: float | None) -> None:
         self.container = run.prepared.info
         self.result: RunResult | None = None
         self._run = run
         self._error: BaseException | None = None
-        self._done = done
-        self._thread = threading.Thread(target=self._wait, args=(timeout,), name=f"kernelbox {self.container.name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._wait, args=(timeout,), name=f"kernelbox {self.container.name}", daemon=True
+        )
         self._thread.start()
 
     def _wait(self, timeout: float | None) -> None:
         try:
             self.result = self._run.wait(timeout)
-            self._done(self.result)
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:
             self._error = error
 
     @property

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from kernelbox.linux import cgroups, devices, seccomp
 from kernelbox.linux.features import Features, probe
-from kernelbox.native import ffi, lib
 from kernelbox.native import check as check_native
+from kernelbox.native import lib
+from kernelbox.oci import codec
 from kernelbox.oci.runtime_spec import Config, DeviceRule, Resources
 
 __all__ = ["Kernel", "device_rules", "limits_of", "seccomp_code"]
@@ -42,7 +43,8 @@ class Kernel:
             return program
 
     def can_map(self, path: str, userns: int) -> bool:
-        """Whether ids can be mapped on the file system at `path` (mount_setattr(2), MOUNT_ATTR_IDMAP): tried, then kept."""
+        """Whether ids can be mapped on the file system at `path` (mount_setattr(2), MOUNT_ATTR_IDMAP): tried, then
+        kept."""
         device = os.stat(path).st_dev
         known = self._can_map.get(device)
         if known is None:
@@ -96,9 +98,10 @@ def _default_code(held: tuple[str, ...]) -> bytes:
 
 
 def seccomp_code(config: Config, kind: str, held: Sequence[str]) -> bytes:
-    """The compiled filter; empty for none. `kind` is "default", "unconfined" or "custom" (the one in the configuration)."""
+    """The compiled filter; empty for none. `kind` is "default", "unconfined" or "custom" (the one in the
+    configuration)."""
     if kind == "default":
         return _default_code(tuple(held))
     if kind == "custom" and config.linux and config.linux.seccomp:
-        return seccomp.compile(seccomp.from_oci(config.linux.seccomp.to_json()))
+        return seccomp.compile(seccomp.from_oci(codec.encode(config.linux.seccomp)))
     return b""

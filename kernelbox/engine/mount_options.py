@@ -104,11 +104,11 @@ def _bind(source: str, target: str, words: Iterable[str], notes: list[str]) -> M
 def host_path(source: str) -> str:
     """A path of the machine, made absolute; a bare word would be a named volume."""
     if source.startswith("~"):
-        source = os.path.expanduser(source)  # noqa: PTH111  # no pathlib import for a launch
+        source = os.path.expanduser(source)  # no pathlib import for a launch
     if source.startswith("/"):
         return os.path.normpath("/" + source.lstrip("/"))
     if source.startswith(("./", "../")) or source in (".", ".."):
-        return os.path.abspath(source)  # noqa: PTH100
+        return os.path.abspath(source)
     raise NotSupported(
         f"{source!r} would be a named volume, which do not exist yet",
         hint=f"a folder of the machine begins with / or ./: ./{source}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelbox.engine import sources as option_sources
@@ -17,7 +17,7 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.result import ContainerInfo, LimitsReport
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux import cgroups, rlimits
-from kernelbox.oci.runtime_spec import Config
+from kernelbox.oci.runtime_spec import UNLIMITED, Config
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.compile_root import is_bind
@@ -27,9 +27,13 @@ from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "wants_userns"]
 
-_PING = "net.ipv4.ping_group_range"
+_ROOTLESS_NOTES = (
+    "an ordinary user's containers share one user namespace and one limit of processes",
+    "the out-of-memory score is not raised: only root's monitor may",
+)
+_NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,16 @@ def prepare(
     image: Image,
     command: Sequence[str],
     options: RunOptions,
-    take_range: Callable[[], IdRange],
+    taken: IdRange | None,
     *,
     rootless: bool,
     lease: bool = True,
 ) -> Prepared:
-    """Raises InvalidOption, NotSupported or NotFound; takes a range of ids, which it gives to nobody when it raises."""
+    """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`).
+
+    Raises InvalidOption, NotSupported or NotFound."""
     identity = secrets.token_hex(32)
     machine = this_machine()
-    taken = take_range() if _wants_userns(options, image, rootless) else None
     config = _config(image, command, options, machine, identity, taken, rootless)
     config, lowered = _clamped(config, options)
     resources = config.linux.resources if config.linux else None
@@ -90,17 +95,19 @@ def prepare(
         rootless=rootless,
         bundle=image.bundle_path or str(paths.containers / identity),
     )
-    notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits))
+    notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *(_ROOTLESS_NOTES if rootless else ()))
+    if not groups:
+        notes += (_NO_GROUPS_NOTE,)
     applied = {name: getattr(limits, name) for name in limits.asked()}
     info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
     plan = compile_plan(config, target)
     return Prepared(info, config, plan, target, tuple(descriptors), LimitsReport(applied, notes), taken)
 
 
-def _wants_userns(options: RunOptions, image: Image, rootless: bool) -> bool:
-    if rootless or image.bundle:
-        return False
-    return options.userns != "host"
+def wants_userns(options: RunOptions, image: Image, *, rootless: bool) -> bool:
+    """Whether the container has a user namespace made for it: an ordinary user's monitor is in one already, a bundle
+    says itself what it wants."""
+    return not rootless and image.bundle is None and options.userns != "host"
 
 
 def _config(
@@ -118,10 +125,7 @@ def _config(
     wanted = spec.user_text(options, image.config, machine)
     if wanted or options.group_add:
         user = users.resolve_user(wanted, *image.read_accounts(), options.group_add)
-    if rootless:
-        options = dataclasses.replace(options, userns="host")  # the monitor's own user namespace is the container's
-        _check_id(user)
-    config = spec.build(
+    return spec.build(
         options,
         image.config,
         command,
@@ -131,26 +135,8 @@ def _config(
         id_map=spec.IdMap(taken.start) if taken else None,
         sources=option_sources.look_up(options),
         mounts=image.mounts,
+        inherited_ids=rootless_ids.id_count() if rootless else 0,
     )
-    return _within_own_ids(config) if rootless else config
-
-
-def _check_id(user: users.ResolvedUser) -> None:
-    beyond = [number for number in (user.uid, user.gid, *user.groups) if number >= rootless_ids.id_count()]
-    if beyond:
-        raise NotSupported(
-            f"user: the id {beyond[0]} does not exist here: this user's containers have {rootless_ids.id_count()}",
-            hint="install newuidmap (package uidmap) and have a range for this user in /etc/subuid and /etc/subgid",
-        )
-
-
-def _within_own_ids(config: Config) -> Config:
-    """The groups that may ping, as far as they exist in an ordinary user's namespace."""
-    if config.linux is None or _PING not in config.linux.sysctl:
-        return config
-    sysctl = {**config.linux.sysctl, _PING: f"0 {rootless_ids.id_count() - 1}"}
-    return dataclasses.replace(config, linux=dataclasses.replace(config.linux, sysctl=sysctl))
-
 
 
 def _bundle_config(config: Config, command: Sequence[str]) -> Config:
@@ -164,7 +150,10 @@ def _clamped(config: Config, options: RunOptions) -> tuple[Config, tuple[str, ..
     process = config.process
     if process is None or all(limit.hard == 0 for limit in process.rlimits):
         return config, ()
-    asked = [rlimits.Rlimit(each.type.removeprefix("RLIMIT_").lower(), each.soft, each.hard) for each in process.rlimits]
+    asked = [
+        rlimits.Rlimit(each.type.removeprefix("RLIMIT_").lower(), _unlimited(each.soft), _unlimited(each.hard))
+        for each in process.rlimits
+    ]
     given, sentences = rlimits.clamp(asked)
     if not sentences:
         return config, ()
@@ -173,6 +162,11 @@ def _clamped(config: Config, options: RunOptions) -> tuple[Config, tuple[str, ..
         for old, new in zip(process.rlimits, given, strict=True)
     )
     return dataclasses.replace(config, process=dataclasses.replace(process, rlimits=changed)), sentences
+
+
+def _unlimited(value: int) -> int:
+    """OCI writes "no limit" as the largest number, getrlimit(2)'s callers as -1."""
+    return rlimits.UNLIMITED if value == UNLIMITED else value
 
 
 def _groups(
@@ -190,7 +184,8 @@ def _rootfs(kernel: Kernel, paths: StorePaths, image: Image, taken: IdRange | No
         return Rootfs(path=image.root, mapped=False)
     userns = taken.userns if taken else -1
     layers = tuple(
-        Layer(each.path, each.source, mapped=taken is not None and _can_map(kernel, each.path, userns)) for each in image.layers
+        Layer(each.path, each.source, mapped=taken is not None and _can_map(kernel, each.path, userns))
+        for each in image.layers
     )
     return Rootfs(layers, upper_mapped=taken is not None and kernel.can_map(str(paths.containers), userns))
 
@@ -212,7 +207,8 @@ def _sources(kernel: Kernel, config: Config, taken: IdRange | None) -> Mapping[s
 
 
 def _files(options: RunOptions, config: Config) -> Mapping[str, str]:
-    """/etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, or copies of the machine's with its network."""
+    """/etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, or copies of the machine's with its
+    network."""
     if options.network == "host":
         return {
             "/etc/hosts": _host_file("/etc/hosts"),

@@ -6,7 +6,7 @@ import functools
 import signal as signals
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernelbox.errors import OutOfMemory, RunFailed, RunTimeout
 from kernelbox.oci.units import format_size
@@ -14,6 +14,7 @@ from kernelbox.oci.units import format_size
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelbox.linux import cgroups
     from kernelbox.runtime.trace import TraceRow
 
 __all__ = ["ContainerInfo", "LimitsReport", "RunResult", "Usage"]
@@ -34,8 +35,8 @@ class ContainerInfo:
 
 @dataclass(frozen=True, slots=True)
 class LimitsReport:
-    """`applied` are the limits as they were set; `notes` says, a sentence each, what this machine could not enforce or what
-    was done differently than asked."""
+    """`applied` are the limits as they were set; `notes` says, a sentence each, what this machine could not enforce
+    or what was done differently than asked."""
 
     applied: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -45,7 +46,8 @@ class LimitsReport:
 class Usage:
     """Exact totals of a whole container, read from its control groups after its last process had ended.
 
-    Seconds and bytes; None where this machine cannot tell. `wall_seconds` is from the start of the program to its end."""
+    Seconds and bytes; None where this machine cannot tell. `wall_seconds` is from the start of the program to its
+    end."""
 
     cpu_usage_seconds: float | None = None
     cpu_user_seconds: float | None = None
@@ -129,7 +131,9 @@ class RunResult:
             name = _signal_name(self.signal)
             raise RunFailed(f"{self._program} was ended by {name}", result=self, exit_code=self.exit_code)
         if self.exit_code:
-            raise RunFailed(f"{self._program} ended with exit code {self.exit_code}", result=self, exit_code=self.exit_code)
+            raise RunFailed(
+                f"{self._program} ended with exit code {self.exit_code}", result=self, exit_code=self.exit_code
+            )
         return self
 
     @property
@@ -137,7 +141,13 @@ class RunResult:
         return self.command[0] if self.command else self.image
 
     def __repr__(self) -> str:
-        how = "timed out" if self.timed_out else "killed at the memory limit" if self.oom_killed else f"exit {self.exit_code}"
+        how = (
+            "timed out"
+            if self.timed_out
+            else "killed at the memory limit"
+            if self.oom_killed
+            else f"exit {self.exit_code}"
+        )
         parts = [how, f"{self.duration * 1000:.1f} ms"]
         if self.usage.cpu_usage_seconds is not None:
             parts.append(f"cpu {self.usage.cpu_usage_seconds * 1000:.1f} ms")
@@ -159,17 +169,30 @@ def exit_code_of(status: int | None, signal: int) -> int:
     return 128 + signal if status is None else status
 
 
-def usage_of(counters: Any, network: tuple[int, int] | None, wall_seconds: float, rusage_us: tuple[int, int]) -> Usage:
-    """From the parsed counters of control groups; without groups, the processor time that wait4(2) tells."""
+def usage_of(
+    counters: cgroups.Usage,
+    network: tuple[int, int] | None,
+    wall_seconds: float,
+    rusage_us: tuple[int, int],
+    largest: int,
+) -> Usage:
+    """From the parsed counters of control groups; without groups, the processor time and the largest process (bytes)
+    that wait4(2) tells."""
     cpu = (counters.cpu_usage_seconds, counters.cpu_user_seconds, counters.cpu_system_seconds)
+    peak = counters.memory_peak_bytes
     if cpu[0] is None:
         cpu = (sum(rusage_us) / 1e6, rusage_us[0] / 1e6, rusage_us[1] / 1e6)
+        peak = largest if peak is None else peak
+    received, sent = network or (None, None)
     return Usage(
-        *cpu,
-        counters.memory_peak_bytes,
-        counters.pids_peak,
-        counters.io_read_bytes,
-        counters.io_write_bytes,
-        *(network or (None, None)),
-        wall_seconds,
+        cpu_usage_seconds=cpu[0],
+        cpu_user_seconds=cpu[1],
+        cpu_system_seconds=cpu[2],
+        memory_peak_bytes=peak,
+        pids_peak=counters.pids_peak,
+        io_read_bytes=counters.io_read_bytes,
+        io_write_bytes=counters.io_write_bytes,
+        net_rx_bytes=received,
+        net_tx_bytes=sent,
+        wall_seconds=wall_seconds,
     )

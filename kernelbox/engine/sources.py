@@ -63,7 +63,7 @@ def look_up(options: RunOptions, dev: str = "/dev") -> Sources:
 
 def _check_source(option: str, source: str) -> None:
     try:
-        os.stat(source)  # noqa: PTH116  # no pathlib import for a launch
+        os.stat(source)  # no pathlib import for a launch
     except OSError as error:
         raise InvalidOption(
             f"{option}: the source {source!r} cannot be mounted: {_reason(error)}",
@@ -73,7 +73,7 @@ def _check_source(option: str, source: str) -> None:
 
 def _node(option: str, path: str, kinds: str = "cb") -> DeviceNode:
     try:
-        node = _device_of(os.stat(path))  # noqa: PTH116
+        node = _device_of(os.stat(path))
     except OSError as error:
         raise InvalidOption(f"{option}: the device {path!r} cannot be used: {_reason(error)}") from None
     if node is None or node.type not in kinds:

@@ -78,7 +78,7 @@ def of(pid: int | str, proc: Path = Path("/proc")) -> Sets:
     fields = dict(
         line.split(":\t", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":\t" in line
     )
-    return Sets(*(int(fields[f"Cap{name}"], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")))
+    return Sets(*(int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")))
 
 
 def current() -> Sets:

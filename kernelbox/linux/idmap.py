@@ -19,8 +19,6 @@ import errno
 import itertools
 import os
 import pwd
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +124,9 @@ def userns(uid_map: Sequence[IdRange], gid_map: Sequence[IdRange]) -> Descriptor
 def _by_helpers(uid_map: Sequence[IdRange], gid_map: Sequence[IdRange]) -> Descriptor:
     """newuidmap and newgidmap are set-user-id programs that write the maps of a process which waits in its
     namespace."""
+    import shutil
+    import subprocess  # not at the top: few need it, and it takes 3 ms to import
+
     programs = [shutil.which(name) for name in ("newuidmap", "newgidmap", "unshare")]
     if not all(programs):
         raise NotSupported(

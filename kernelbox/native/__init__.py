@@ -1,7 +1,7 @@
 """The one door to C: `ffi`, `lib`, and `check`, which turns a negative result into an exception.
 
-Only this package imports the compiled module. `lib` holds the functions of api.h, the numbers of the plan format and the
-kernel's constants (from the compiler, never typed by hand).
+Only this package imports the compiled module. `lib` holds the functions of api.h, the numbers of the plan format and
+the kernel's constants (from the compiler, never typed by hand).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from kernelbox.errors import KernelError
 from kernelbox.native._native import ffi, lib
 
-__all__ = ["MONITOR_PROGRAM", "cstring", "check", "ffi", "lib"]
+__all__ = ["MONITOR_PROGRAM", "check", "cstring", "ffi", "lib"]
 
 MONITOR_PROGRAM = Path(__file__).with_name("kb-monitor")
 

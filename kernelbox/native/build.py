@@ -75,7 +75,7 @@ def build_extension() -> None:
     with tempfile.TemporaryDirectory() as folder:
         generated = Path(folder, "_native.c")
         ffi.emit_c_code(str(generated))
-        objects = []
+        objects: list[str] = []
         for source in [generated, *sorted(HERE.glob("*.c"))]:
             product = Path(folder, f"{source.stem}.{len(objects)}.o")
             warnings = [] if source == generated else WARNINGS
@@ -85,12 +85,12 @@ def build_extension() -> None:
 
 
 def build_monitor(product: Path = MONITOR, *, sanitize: bool = False) -> None:
-    extra = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"] if sanitize else ["-static", "-Wl,--gc-sections"]
     sources = [str(source) for source in sorted((HERE / "monitor").glob("*.c"))]
-    link(
-        [*compiler(), *COMMON, *WARNINGS, "-ffunction-sections", *extra, f'-DKB_VERSION="{version()}"', f"-I{HERE}", *sources],
-        product,
-    )
+    defines = [f'-DKB_VERSION="{version()}"', f"-I{HERE}"]
+    extra = ["-static", "-ffunction-sections", "-Wl,--gc-sections"]
+    if sanitize:
+        extra = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    link([*compiler(), *COMMON, *WARNINGS, *extra, *defines, *sources], product)
 
 
 def build(*, sanitize: bool = False) -> None:

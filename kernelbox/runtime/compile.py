@@ -16,7 +16,15 @@ from kernelbox.runtime.setup import CONTAINERS, TRASH, is_ready, parent_slot
 from kernelbox.runtime.steps import process as steps
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.ending import GiveNetworkNamespace, Hold, KillCgroup, ReadCounter, RemoveCgroup, Sweep
-from kernelbox.runtime.steps.mounts import ROOT, ClearWorkshop, EnterRoot, MakeMount, OpenTerminal, ProtectRoot, SetPropagation, Unmount
+from kernelbox.runtime.steps.mounts import (
+    ROOT,
+    ClearWorkshop,
+    EnterRoot,
+    OpenTerminal,
+    ProtectRoot,
+    SetPropagation,
+    Unmount,
+)
 from kernelbox.runtime.target import Target
 
 __all__ = ["NETWORK_KEY", "compile_plan"]
@@ -48,7 +56,9 @@ def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan
     )
 
 
-def _outside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
+def _outside(
+    config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]
+) -> Iterator[Step]:
     yield from compile_root.group_steps(target)
     yield from compile_root.folder_steps(target, owner)
     yield from compile_root.root_steps(config, target, owner)
@@ -58,7 +68,9 @@ def _outside(config: Config, process: Process, target: Target, spaces: Spaces, o
     yield from spaces.opened
     if spaces.pooled:
         yield steps.TakeNetworkNamespace(NETNS)
-    later = lib.CLONE_NEWUSER | lib.CLONE_NEWCGROUP | lib.CLONE_NEWTIME | (0 if spaces.fresh_network else lib.CLONE_NEWNET)
+    later = (
+        lib.CLONE_NEWUSER | lib.CLONE_NEWCGROUP | lib.CLONE_NEWTIME | (0 if spaces.fresh_network else lib.CLONE_NEWNET)
+    )
     v2 = any(group.version == "v2" for group in target.groups)
     yield steps.NewNamespaces(spaces.new & ~later, compile_root.V2_GROUP if v2 else NONE)
     yield from compile_hooks.poststart(config, target)
@@ -116,7 +128,9 @@ def _sysctls(config: Config, spaces: Spaces) -> Iterator[Step]:
 
 def _time(config: Config) -> Step:
     offsets = config.linux.time_offsets if config.linux else {}
-    return steps.SetTimeOffsets(tuple((clock, each.secs or 0, each.nanosecs or 0) for clock, each in offsets.items()), "proc")
+    return steps.SetTimeOffsets(
+        tuple((clock, each.secs or 0, each.nanosecs or 0) for clock, each in offsets.items()), "proc"
+    )
 
 
 def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:

@@ -1,8 +1,8 @@
 """OCI hooks as steps (runtime-spec, config.md, "POSIX-platform Hooks").
 
-`prestart`, `createRuntime` and `createContainer` run when the namespaces and groups exist and the root is not yet entered,
-with the machine's files and network; `startContainer` just before the program, with its rights, in the container;
-`poststart` and `poststop` beside it. While a hook runs the monitor waits, so each has at most `LONGEST_S`.
+`prestart`, `createRuntime` and `createContainer` run when the namespaces and groups exist and the root is not yet
+entered, with the machine's files and network; `startContainer` just before the program, with its rights, in the
+container; `poststart` and `poststop` beside it. While a hook runs the monitor waits, so each has at most `LONGEST_S`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kernelbox.errors import NotSupported
-from kernelbox.linux import capabilities, rlimits
+from kernelbox.linux import capabilities
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Process
 from kernelbox.runtime import compile_hooks
@@ -39,7 +39,8 @@ def join_steps(target: Target, spaces: Spaces) -> Iterator[Step]:
 
 def limit_steps(process: Process, target: Target) -> Iterator[Step]:
     if process.oom_score_adj is not None:
-        # An ordinary user's process may not be traced while it shares the monitor's memory, so not write to itself either.
+        # An ordinary user's process may not be traced while it shares the monitor's memory, so not write to itself
+        # either.
         yield steps.SetOomScore(process.oom_score_adj, "proc", optional=target.rootless)
     for limit in process.rlimits:
         number = getattr(lib, limit.type, None)
@@ -52,7 +53,7 @@ def become_steps(config: Config, process: Process, target: Target, spaces: Space
     """The last things: terminal and streams, folder, user, rights, program."""
     terminal = "terminal" if process.terminal else NONE
     yield steps.NewSession(terminal)
-    yield steps.SetStandardStreams((terminal,) * 3 if terminal else target.streams)  # type: ignore[arg-type]
+    yield steps.SetStandardStreams((terminal,) * 3 if terminal else target.streams)
     if process.cwd != "/":
         yield MakePath(process.cwd)
         yield steps.ChangeFolder(process.cwd)
@@ -70,7 +71,11 @@ def become_steps(config: Config, process: Process, target: Target, spaces: Space
 
 def _rights(process: Process, target: Target) -> Iterator[Step]:
     sets = process.capabilities
-    masks = [capabilities.parse(each) for each in (sets.bounding, sets.effective, sets.permitted, sets.inheritable)] if sets else None
+    masks = (
+        [capabilities.parse(each) for each in (sets.bounding, sets.effective, sets.permitted, sets.inheritable)]
+        if sets
+        else None
+    )
     if masks:
         yield steps.DropBounding(masks[0])
     if target.seccomp and not process.no_new_privileges:  # needs CAP_SYS_ADMIN, so before the capabilities go

@@ -18,7 +18,12 @@ from kernelbox.runtime.target import Target
 __all__ = ["EARLY", "device_binds", "early_mounts", "hide_steps", "make_devpts", "mount_steps"]
 
 _NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
-_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
+_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+)
 _PTMX = ("ptmx", "pts/ptmx")
 _DEVICE_MODES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
@@ -42,7 +47,8 @@ def _make(mount: Mount, to: str, fstype: str) -> steps.MakeMount:
 
 
 def make_devpts(mount: Mount, owner: tuple[int, int]) -> Step:
-    """Made outside, so that the monitor can open a terminal in it. gid=5 is meant inside: outside it has another number."""
+    """Made outside, so that the monitor can open a terminal in it. gid=5 is meant inside: outside it has another
+    number."""
     options = tuple(f"gid={owner[1] + int(o[4:])}" if o.startswith("gid=") else o for o in mount.options)
     plain = tuple(o for o in options if o != "newinstance")  # every devpts is, since Linux 4.7
     return _make(Mount(mount.destination, mount.type, mount.source, plain), "devpts", "devpts")
@@ -85,8 +91,8 @@ def _mount(number: int, mount: Mount, config: Config, target: Target, owner: tup
 
 
 def _cgroup(mount: Mount, target: Target) -> Iterator[Step]:
-    """The container sees its own groups as the top. With v1 controllers, the v2 tree alone is shown: it is enough to see
-    what one uses, and a v1 mount for each controller would cost 60 microseconds and a superblock scan."""
+    """The container sees its own groups as the top. With v1 controllers, the v2 tree alone is shown: it is enough to
+    see what one uses, and a v1 mount for each controller would cost 60 microseconds and a superblock scan."""
     if any(group.version == "v2" for group in target.groups):
         yield _make(mount, "cgroup mount", "cgroup2")
         yield steps.Attach("cgroup mount", mount.destination, "mount cgroup2")
@@ -99,7 +105,9 @@ def host_device(name: str) -> str:
 def device_binds(target: Target) -> Iterator[Step]:
     """In a user namespace no device can be made (mknod(2)), so an ordinary user's container has the machine's own."""
     if target.rootless:
-        yield from (steps.CloneTree(f"/dev/{name}", host_device(name), propagation=lib.MS_PRIVATE) for name, _, _ in _NODES)
+        yield from (
+            steps.CloneTree(f"/dev/{name}", host_device(name), propagation=lib.MS_PRIVATE) for name, _, _ in _NODES
+        )
 
 
 def _devices(config: Config, target: Target) -> Step:
@@ -111,7 +119,9 @@ def _devices(config: Config, target: Target) -> Step:
     links = (*_LINKS, _PTMX) if any(mount.type == "devpts" for mount in config.mounts) else _LINKS
     below = sorted({m.destination[5:] for m in config.mounts if m.destination.startswith("/dev/") and not is_bind(m)})
     folders = {parent for name in taken if "/" in name for parent in _parents(name)}
-    return steps.MakeDeviceNodes("dev", nodes + extra, links, tuple(sorted(folders)) + tuple(b for b in below if "/" not in b))
+    return steps.MakeDeviceNodes(
+        "dev", nodes + extra, links, tuple(sorted(folders)) + tuple(b for b in below if "/" not in b)
+    )
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -125,7 +135,8 @@ def _node(device: Device) -> tuple[str, int, int]:
 
 
 def hide_steps(config: Config, target: Target) -> Iterator[Step]:
-    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot come."""
+    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot
+    come."""
     if config.linux is None:
         return
     masked = existing(config.linux.masked_paths)
@@ -146,4 +157,8 @@ def hide_steps(config: Config, target: Target) -> Iterator[Step]:
 @functools.lru_cache(maxsize=32)
 def existing(paths: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
     """(path, whether it is a folder) of the paths that may be there."""
-    return tuple((path, os.path.isdir(path)) for path in paths if not path.startswith(("/proc/", "/sys/")) or os.path.exists(path))
+    return tuple(
+        (path, os.path.isdir(path))
+        for path in paths
+        if not path.startswith(("/proc/", "/sys/")) or os.path.exists(path)
+    )

@@ -98,7 +98,13 @@ class Connection:
         return self._socket < 0
 
     def begin(
-        self, message: bytes, descriptors: Sequence[int] = (), *, pipes: int = 0, input: bytes = b"", adopt: bool = False
+        self,
+        message: bytes,
+        descriptors: Sequence[int] = (),
+        *,
+        pipes: int = 0,
+        input: bytes = b"",
+        adopt: bool = False,
     ) -> None:
         """Prepares a request; `converse` sends it. `pipes`: bits 0 to 2 ask for pipes as the streams 0 to 2;
         `adopt`: a terminal that comes back is read as the first output."""

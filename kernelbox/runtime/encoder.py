@@ -28,7 +28,8 @@ _NO_SLOT = lib.KB_NO_SLOT
 
 
 class Encoder:
-    """Collects operations. `passed` names the descriptors sent along, in their order; `shared` numbers the monitor's."""
+    """Collects operations. `passed` names the descriptors sent along, in their order; `shared` numbers the
+    monitor's."""
 
     def __init__(self, passed: Sequence[str], shared: Mapping[str, int]) -> None:
         self.slots = {name: number for number, name in enumerate(passed)}

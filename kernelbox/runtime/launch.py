@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kernelbox.errors import CommandNotExecutable, CommandNotFound, KernelError, MonitorError, StartError
+from kernelbox.errors import CommandNotExecutable, CommandNotFound, MonitorError, StartError
 from kernelbox.native import check, lib
 from kernelbox.runtime.connection import Answer, Connection, OnOutput
 from kernelbox.runtime.monitor import Monitor
@@ -28,8 +28,8 @@ _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno
 
 @dataclass(slots=True)
 class Outcome:
-    """What is known of a launch, first while it runs and then for good. `status` is the exit status, `signal` the number
-    that ended it or 0; times are of the monotonic clock, in nanoseconds."""
+    """What is known of a launch, first while it runs and then for good. `status` is the exit status, `signal` the
+    number that ended it or 0; times are of the monotonic clock, in nanoseconds."""
 
     pid: int = 0
     status: int | None = None
@@ -38,6 +38,8 @@ class Outcome:
     ended_ns: int = 0
     user_us: int = 0
     system_us: int = 0
+    largest: int = 0
+    """Bytes of the largest process, resident."""
     timed_out: bool = False
     truncated: bool = False
     out: list[bytes] = field(default_factory=list)
@@ -46,8 +48,8 @@ class Outcome:
 
 
 class Launch:
-    """Send once with `begin`, then `wait`. With `capture` output and error are pipes that are read here, with `adopt` the
-    container's terminal is; with neither it is the caller's (`terminal`, after `wait_started`).
+    """Send once with `begin`, then `wait`. With `capture` output and error are pipes that are read here, with `adopt`
+    the container's terminal is; with neither it is the caller's (`terminal`, after `wait_started`).
 
     `descriptors` are (name, descriptor) pairs that the plan names; they stay the caller's."""
 
@@ -83,7 +85,8 @@ class Launch:
         self._connection: Connection | None = None
 
     def _encode(self) -> EncodedPlan:
-        """A plan that is too long for one message goes as a sealed memfd, which has a place among the descriptors too."""
+        """A plan that is too long for one message goes as a sealed memfd, which has a place among the descriptors
+        too."""
         piped = [name for bit, name in enumerate(("stdin", "stdout", "stderr")) if self._pipes >> bit & 1]
         names = [name for name, _ in self._descriptors]
         encoded = self.plan.encode(names + piped, self._monitor.shared)
@@ -155,7 +158,8 @@ class Launch:
         self.outcome.pid = answer.pid
 
     def kill(self, number: int = 9) -> None:
-        """Sends a signal to the first process; with 9 everything in the container ends. May be called from any thread."""
+        """Sends a signal to the first process; with 9 everything in the container ends. May be called from any
+        thread."""
         self._monitor.signal(self._token, number)
 
     def trace(self) -> tuple[TraceRow, ...]:
@@ -201,6 +205,7 @@ class Launch:
         outcome.pid, outcome.started_ns, outcome.ended_ns = first.pid, first.now_ns, last.now_ns
         outcome.status = None if last.signal else last.status
         outcome.signal, outcome.user_us, outcome.system_us = last.signal, last.user_us, last.system_us
+        outcome.largest = last.max_rss_kb * 1024
 
     def _gone(self) -> None:
         assert self._connection is not None
@@ -236,12 +241,10 @@ class Launch:
 
 def _exec_error(step: Exec, number: int, reason: str, at: int, count: int) -> StartError:
     program = step.arguments[0]
-    facts = {"errno": number, "step": at, "steps": count}
     if number in _NOT_FOUND:
         where = "" if "/" in program else f" in {', '.join(path.rpartition('/')[0] or '/' for path in step.candidates)}"
-        return CommandNotFound(f"could not run {program}: not found{where}", **facts)
+        return CommandNotFound(f"could not run {program}: not found{where}", errno=number, step=at, steps=count)
     if number in _NOT_EXECUTABLE:
         hint = "it is built for another kind of machine, or is no program at all" if number == errno.ENOEXEC else None
-        return CommandNotExecutable(f"could not run {program}: {reason}", hint=hint, **facts)
-    return StartError(f"could not run {program}: {reason}", **facts)
-
+        return CommandNotExecutable(f"could not run {program}: {reason}", hint=hint, errno=number, step=at, steps=count)
+    return StartError(f"could not run {program}: {reason}", errno=number, step=at, steps=count)

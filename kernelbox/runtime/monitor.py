@@ -1,7 +1,8 @@
 """The store's monitor as an engine sees it: reached by its socket, started by whoever needs it first.
 
 Who starts it holds the store's lock, makes the socket, and passes both on: the lock is held for as long as the monitor
-lives, without any file that could be out of date. A monitor that is just going refuses; then the lock is free in a moment.
+lives, without any file that could be out of date. A monitor that is just going refuses; then the lock is free in a
+moment.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.connection import Connection
 from kernelbox.runtime.plan import EncodedPlan, Plan, request
-from kernelbox.runtime.setup import Setup
+from kernelbox.runtime.setup import Setup, recovery_plan
 from kernelbox.store.paths import StorePaths
 
 __all__ = ["Monitor"]
@@ -103,15 +104,18 @@ class Monitor:
     def _connect(self) -> Connection:
         deadline = time.monotonic() + _PATIENCE_S
         path = os.fsencode(self._paths.socket)
+        fresh = False
         while time.monotonic() < deadline:
             descriptor = lib.kb_connect(path)
             if descriptor >= 0:
                 connection = Connection(descriptor)
-                if self._introduce(connection):
+                if self._introduce(connection, fresh):
                     return connection
             elif -descriptor not in (errno.ENOENT, errno.ECONNREFUSED):
                 raise KernelError(-descriptor, "connect to the monitor at", str(self._paths.socket))
-            if not self._start():
+            if self._start():
+                fresh = True
+            else:
                 time.sleep(_MOMENT_S)  # somebody else is starting one, or the old one is just going
         raise MonitorError(
             f"the monitor of {self._paths.root} does not answer", hint=f"see {self._paths.runtime / 'monitor.log'}"
@@ -124,10 +128,14 @@ class Monitor:
         with self.connection() as connection:
             self._run_setup(connection, plan, 0)
 
-    def _introduce(self, connection: Connection) -> bool:
-        """Tells a monitor what it needs to know; False where it was going at that moment."""
+    def _introduce(self, connection: Connection, fresh: bool) -> bool:
+        """Tells a monitor what it needs to know; False where it was going at that moment. A `fresh` one, which we
+        have just started, cleans up first after a predecessor that was killed."""
         try:
             pid = self._run_setup(connection, self._setup.plan, self._setup.pool)
+            left = recovery_plan(self._paths, self._setup.parents) if fresh else None
+            if left:
+                self._run_setup(connection, left, 0)
             if pid != self._pid:
                 for plan in self._preparations.values():
                     self._run_setup(connection, plan, 0)
@@ -187,7 +195,9 @@ class Monitor:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, contextlib.ExitStack() as stack:
             listener.bind(os.fspath(self._paths.socket))
             listener.listen(64)
-            log = os.open(self._paths.runtime / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log = os.open(
+                self._paths.runtime / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
             stack.callback(os.close, log)
             folder = os.open(self._paths.runtime, os.O_PATH | os.O_CLOEXEC)
             stack.callback(os.close, folder)

@@ -31,9 +31,10 @@ _OWNERS_RIGHTS = capabilities.parse(["SYS_ADMIN"])
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
-    """`new` namespaces as CLONE_NEW* flags; `joined` (descriptor, flag) pairs, opened by `opened`. `pooled`: the network
-    namespace comes from the monitor's pool; `fresh_network`: it is made with the process, which brings it up; `owned` are unshared once more at the end, inside the user namespace, so that
-    a container with CAP_SYS_ADMIN has it over its own mounts."""
+    """`new` namespaces as CLONE_NEW* flags; `joined` (descriptor, flag) pairs, opened by `opened`. `pooled`: the
+    network namespace comes from the monitor's pool; `fresh_network`: it is made with the process, which brings it up;
+    `owned` are unshared once more at the end, inside the user namespace, so that a container with CAP_SYS_ADMIN has
+    it over its own mounts."""
 
     new: int
     joined: tuple[tuple[str, int], ...]
@@ -44,8 +45,8 @@ class Spaces:
 
 
 def spaces_of(config: Config, held: int, *, network: str, rootless: bool) -> Spaces:
-    """`held` are the capabilities of the bounding set; `network` names a network namespace made for this container (which
-    its user namespace owns), or nothing."""
+    """`held` are the capabilities of the bounding set; `network` names a network namespace made for this container
+    (which its user namespace owns), or nothing."""
     new = 0
     joined: list[tuple[str, int]] = []
     opened: list[Step] = []

@@ -1,4 +1,5 @@
-"""A plan: what is done outside, inside and after, as data. It can be read, tested without root, sent, and sent again."""
+"""A plan: what is done outside, inside and after, as data. It can be read, tested without root, sent, and sent
+again."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""What a monitor is told first: where the store is, which control groups its containers go below, how a network namespace
-is made ready, and what to remove when it goes."""
+"""What a monitor is told first: where the store is, which control groups its containers go below, how a network
+namespace is made ready, and what to remove when it goes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kernelbox.linux import netlink
 from kernelbox.linux.cgroups import Group
@@ -12,22 +14,62 @@ from kernelbox.native import lib
 from kernelbox.runtime.encoder import MAY_FAIL, NONE
 from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.steps.base import Step
-from kernelbox.runtime.steps.ending import RemoveCgroup
+from kernelbox.runtime.steps.ending import KillCgroup, RemoveCgroup, Sweep
 from kernelbox.runtime.steps.files import MakeCgroup, OpenShared
 from kernelbox.runtime.steps.process import SendNetlink, SetSysctl
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["CONTAINERS", "HOST_MASK", "PROC", "READY_SYSCTLS", "TRASH", "Setup", "is_ready", "parent_slot", "setup_plan"]
+__all__ = [
+    "CONTAINERS",
+    "HOST_MASK",
+    "PROC",
+    "READY_SYSCTLS",
+    "TRASH",
+    "Setup",
+    "is_ready",
+    "parent_slot",
+    "recovery_plan",
+    "setup_plan",
+]
 
 CONTAINERS, TRASH, PROC, HOST_MASK = "@containers", "@trash", "@proc", "@host-mask"
+
+_ID = re.compile(r"[0-9a-f]{40,64}")
 
 READY_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 """Docker's two: ports below 1024 and ping need no capability in a network namespace of the container's own."""
 
 
 def is_ready(name: str, value: str) -> bool:
-    """Whether a namespace of the pool has this parameter already; group ids there are the machine's, so all are allowed."""
+    """Whether a namespace of the pool has this parameter already; group ids there are the machine's, so all are
+    allowed."""
     return READY_SYSCTLS.get(name) == value or (name == "net.ipv4.ping_group_range" and value.startswith("0 "))
+
+
+def recovery_plan(paths: StorePaths, parents: Sequence[Group]) -> Plan | None:
+    """What a monitor that was killed (or a machine that lost power) left: groups emptied and removed, folders swept.
+
+    Only to be run by a monitor that has just started: then nothing of this store can be running. Names are those of
+    containers, 64 hexadecimal digits; anything else is not ours."""
+    steps: list[Step] = []
+    for group in parents:
+        if group.path.name != paths.name:
+            continue
+        slot = parent_slot(str(group.path))
+        for name in _left_in(group.path):
+            if group.version == "v2":
+                steps.append(KillCgroup(name, slot))
+            steps.append(RemoveCgroup(name, slot, "left-over", flags=MAY_FAIL))
+    steps += [Sweep(name, CONTAINERS, TRASH) for name in _left_in(paths.containers)]
+    if paths.trash.is_dir():
+        steps += [Sweep(entry.name, TRASH, TRASH) for entry in paths.trash.iterdir() if _ID.match(entry.name)]
+    return Plan(tuple(steps)) if steps else None
+
+
+def _left_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if _ID.fullmatch(entry.name) and entry.is_dir())
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +79,7 @@ class Setup:
     plan: Plan
     shared: Mapping[str, int]
     pool: int
+    parents: Sequence[Group] = ()
 
 
 def parent_slot(path: str) -> str:
@@ -68,4 +111,6 @@ def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int) -> Set
     ]
     goodbye.append(RemoveCgroup(str(paths.runtime), NONE, "runtime", tries=1, flags=MAY_FAIL))
     first = lib.KB_SHARED_SLOTS
-    return Setup(Plan(tuple(steps), tuple(recipe), tuple(goodbye)), {n: first + i for i, n in enumerate(names)}, pool)
+    return Setup(
+        Plan(tuple(steps), tuple(recipe), tuple(goodbye)), {n: first + i for i, n in enumerate(names)}, pool, parents
+    )

@@ -13,7 +13,8 @@ __all__ = ["TraceRow", "trace_rows"]
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One step. Times in microseconds, `start_us` since the monitor began with the plan; `errno` 0 where it succeeded."""
+    """One step. Times in microseconds, `start_us` since the monitor began with the plan; `errno` 0 where it
+    succeeded."""
 
     number: int
     step: str

@@ -1,7 +1,8 @@
 """Which ids of the machine a container's user namespace has: ranges of 65,536 that no two running containers share.
 
-A range is held by a lock on one byte of a file that all stores of this user share (open file description locks, fcntl(2)):
-the kernel releases it with the last descriptor, so that no crash can leak a range and no record can be out of date.
+A range is held by a lock on one byte of a file that all stores of this user share (open file description locks,
+fcntl(2)): the kernel releases it with the last descriptor, so that no crash can leak a range and no record can be out
+of date.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelbox.errors import NotSupported
-from kernelbox.native import ffi, lib
 from kernelbox.native import check as check_native
+from kernelbox.native import ffi, lib
 
 __all__ = ["COUNT", "IdRange", "IdRanges"]
 
@@ -28,8 +29,8 @@ _F_OFD_SETLK = 37
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """`COUNT` ids from `start`. `lock` holds the range, `userns` is a user namespace with these ids; both descriptors belong
-    to the IdRanges it came from."""
+    """`COUNT` ids from `start`. `lock` holds the range, `userns` is a user namespace with these ids; both descriptors
+    belong to the IdRanges it came from."""
 
     number: int
     start: int

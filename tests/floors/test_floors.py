@@ -54,6 +54,7 @@ class Import(NamedTuple):
     importer: str
     imported: str
     where: str
+    for_types: bool
 
 
 def modules(sources: Path) -> dict[str, Path]:
@@ -67,12 +68,18 @@ def modules(sources: Path) -> dict[str, Path]:
 
 
 def imports(known: Mapping[str, Path]) -> Iterator[Import]:
-    """What each module imports, at its top or inside a function; a type-only import is one too."""
+    """What each module imports, at its top or inside a function; below `if TYPE_CHECKING` it is `for_types`."""
     for module, path in known.items():
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        tree = ast.parse(path.read_text(), str(path))
+        for_types = {id(below) for node in ast.walk(tree) if is_type_checking(node) for below in ast.walk(node)}
+        for node in ast.walk(tree):
             for imported in imported_by(node, package, known):
-                yield Import(module, imported, f"{path}:{getattr(node, 'lineno', 0)}")
+                yield Import(module, imported, f"{path}:{getattr(node, 'lineno', 0)}", id(node) in for_types)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def imported_by(node: ast.AST, package: str, known: Mapping[str, Path]) -> Iterator[str]:
@@ -98,8 +105,9 @@ def within(module: str, packages: tuple[str, ...]) -> bool:
 
 
 def not_downward(found: Iterable[Import]) -> list[str]:
+    """Types count: who needs another package's names to be understood depends on it."""
     wrong = []
-    for importer, imported, where in found:
+    for importer, imported, where, _ in found:
         of, what = package_of(importer), package_of(imported)
         if what and of != what and FLOOR[of] <= FLOOR[what] and (of, what) not in LAZY_ARROWS:
             wrong.append(f"{where}: {of} (floor {FLOOR[of]}) imports {what} (floor {FLOOR[what]})")
@@ -107,11 +115,12 @@ def not_downward(found: Iterable[Import]) -> list[str]:
 
 
 def misplaced(found: Iterable[Import]) -> list[str]:
+    """Types do not count: this is about what is loaded."""
     wrong = []
-    for importer, imported, where in found:
+    for importer, imported, where, for_types in found:
         top = imported.partition(".")[0]
         ours = top in sys.stdlib_module_names or top in ("kernelbox", "kernelbox_magics")
-        if not ours and not within(importer, THIRD_PARTY.get(top, ())):
+        if not ours and not for_types and not within(importer, THIRD_PARTY.get(top, ())):
             wrong.append(f"{where}: {importer} imports {top}")
     return wrong
 
@@ -138,7 +147,9 @@ def test_violations_are_seen(tmp_path: Path) -> None:
         (tmp_path / "kernelbox" / package / "__init__.py").touch()
     (tmp_path / "kernelbox/linux/upward.py").write_text("import kernelbox.engine\nfrom kernelbox import engine\n")
     (tmp_path / "kernelbox/linux/relative.py").write_text("from ..engine import anything\nfrom . import upward\n")
-    (tmp_path / "kernelbox/oci/sibling.py").write_text("from kernelbox.native import lib\nimport pandas.io, os\n")
+    (tmp_path / "kernelbox/oci/sibling.py").write_text(
+        "from kernelbox.native import lib\nimport pandas.io, os\nif TYPE_CHECKING:\n    import numpy\n"
+    )
     found = list(imports(modules(tmp_path)))
     assert len(not_downward(found)) == 4
     assert len(misplaced(found)) == 1

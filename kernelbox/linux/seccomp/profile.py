@@ -7,7 +7,6 @@ comparisons "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ" ...
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -120,6 +119,8 @@ def from_oci(seccomp: Mapping[str, Any]) -> Profile:
 def from_docker_json(text: str | bytes, granted: Iterable[str] = capabilities.DEFAULT) -> Profile:
     """A profile as `docker run --security-opt seccomp=FILE` takes it; its "includes" and "excludes" are applied for the
     capabilities `granted`, this kernel and this architecture. Raises InvalidOption."""
+    import json  # not at the top: most containers have the default profile
+
     try:
         document = json.loads(text)
     except ValueError as error:

@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+enum { MOST_PROCESSES = 4096 };
 
 struct monitor monitor;
 
@@ -47,6 +50,13 @@ static int become_root_of_namespace(void)
 {
     char byte;
     pid_t pid = getpid();
+    struct rlimit processes;
+    /* Without groups of their own, containers share this: a limit that is in force when the namespace is made holds for
+     * all ids in it (user_namespaces(7), "Resource limits"). */
+    if (!getrlimit(RLIMIT_NPROC, &processes) && processes.rlim_max > MOST_PROCESSES) {
+        processes.rlim_cur = processes.rlim_max = MOST_PROCESSES;
+        setrlimit(RLIMIT_NPROC, &processes);
+    }
     if (unshare(CLONE_NEWUSER) || write(5, &pid, sizeof pid) != sizeof pid)
         return -errno;
     if (read(5, &byte, 1) != 1)
@@ -119,7 +129,10 @@ int main(int count, char **arguments)
     if (result)
         return result;
     serve();
+    struct stat log;
     unlinkat(4, "monitor.sock", 0);
+    if (!fstat(2, &log) && !log.st_size)
+        unlinkat(4, "monitor.log", 0);
     run_every_op(&farewell, 0, farewell.head.after);
     sweeper_end();
     return 0;

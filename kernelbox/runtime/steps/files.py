@@ -9,7 +9,19 @@ from kernelbox.native import lib
 from kernelbox.runtime.encoder import MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
-__all__ = ["AttachDeviceFilter", "HideLower", "JoinCgroup", "MakeCgroup", "MakeFolder", "MakeLink", "MakeOpaque", "OpenFolder", "OpenNamespace", "OpenShared", "WriteFile"]
+__all__ = [
+    "AttachDeviceFilter",
+    "HideLower",
+    "JoinCgroup",
+    "MakeCgroup",
+    "MakeFolder",
+    "MakeLink",
+    "MakeOpaque",
+    "OpenFolder",
+    "OpenNamespace",
+    "OpenShared",
+    "WriteFile",
+]
 
 _WRITE_ONLY = lib.O_WRONLY
 _CREATE = lib.O_WRONLY | lib.O_CREAT | lib.O_EXCL | lib.O_NOFOLLOW
@@ -93,8 +105,8 @@ class HideLower(Step):
 
 @dataclass(frozen=True, slots=True)
 class MakeOpaque(Step):
-    """In an overlay's layer: nothing of the lower folder `name` shows through. `attribute` is trusted.overlay.opaque, or
-    user.overlay.opaque for a mount with userxattr."""
+    """In an overlay's layer: nothing of the lower folder `name` shows through. `attribute` is trusted.overlay.opaque,
+    or user.overlay.opaque for a mount with userxattr."""
 
     syscall: ClassVar[str] = "fsetxattr"
     name: str
@@ -111,7 +123,8 @@ class MakeOpaque(Step):
 
 @dataclass(frozen=True, slots=True)
 class OpenFolder(Step):
-    """A descriptor `to` of the folder `name` of `parent`; links are not followed. `readable` lets it be more than a place."""
+    """A descriptor `to` of the folder `name` of `parent`; links are not followed. `readable` lets it be more than a
+    place."""
 
     syscall: ClassVar[str] = "openat2"
     name: str

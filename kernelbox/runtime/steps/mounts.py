@@ -11,20 +11,20 @@ from kernelbox.runtime.encoder import IN_WORKSHOP, MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
 __all__ = [
+    "EXISTS",
     "FILE",
     "FOLDER",
+    "ROOT",
     "Attach",
     "AttachInWorkshop",
     "ClearWorkshop",
     "CloneTree",
-    "EXISTS",
     "EnterRoot",
     "MakeDeviceNodes",
     "MakeMount",
     "MakePath",
     "MaskPath",
     "MountOverlay",
-    "ROOT",
     "OpenTerminal",
     "PivotRoot",
     "ProtectPath",
@@ -219,7 +219,8 @@ class AttachInWorkshop(Step):
 
 @dataclass(frozen=True, slots=True)
 class MakePath(Step):
-    """A folder (or an empty file) beneath the container's root, with the folders above it; one that exists is left alone."""
+    """A folder (or an empty file) beneath the container's root, with the folders above it; one that exists is left
+    alone."""
 
     syscall: ClassVar[str] = "openat2 mkdirat"
     target: str
@@ -234,8 +235,8 @@ class MakePath(Step):
 
 @dataclass(frozen=True, slots=True)
 class EnterRoot(Step):
-    """The container's root over "/" of a namespace that holds nothing else, then chroot: constant time, where pivot_root
-    visits every task of the machine."""
+    """The container's root over "/" of a namespace that holds nothing else, then chroot: constant time, where
+    pivot_root visits every task of the machine."""
 
     syscall: ClassVar[str] = "move_mount fchdir chroot"
 
@@ -305,7 +306,8 @@ class SetPropagation(Step):
 
 @dataclass(frozen=True, slots=True)
 class MakeDeviceNodes(Step):
-    """Device nodes and links in a /dev of our own, before it is attached: (name, mode, device number), (name, target)."""
+    """Device nodes and links in a /dev of our own, before it is attached: (name, mode, device number), (name,
+    target)."""
 
     syscall: ClassVar[str] = "mknodat symlinkat mkdirat"
     folder: str

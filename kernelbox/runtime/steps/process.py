@@ -104,7 +104,8 @@ class JoinNamespace(Step):
 
 @dataclass(frozen=True, slots=True)
 class UnshareNamespaces(Step):
-    """New namespaces for the process itself. A cgroup namespace shows the groups of the moment it is made as the top."""
+    """New namespaces for the process itself. A cgroup namespace shows the groups of the moment it is made as the
+    top."""
 
     syscall: ClassVar[str] = "unshare"
     flags: int
@@ -198,8 +199,8 @@ class SetSysctl(Step):
 
 @dataclass(frozen=True, slots=True)
 class SetTimeOffsets(Step):
-    """How far the clocks of the new time namespace are from the machine's: (clock, seconds, nanoseconds). It is entered by
-    exec (time_namespaces(7))."""
+    """How far the clocks of the new time namespace are from the machine's: (clock, seconds, nanoseconds). It is
+    entered by exec (time_namespaces(7))."""
 
     syscall: ClassVar[str] = "unshare openat2 write"
     offsets: tuple[tuple[str, int, int], ...]
@@ -231,7 +232,16 @@ class SetOomScore(Step):
     def encode(self, out: Encoder) -> None:
         raw = str(self.score).encode()
         texts = (out.string("self/oom_score_adj"), out.string(raw))
-        out.add(lib.KB_OP_WRITE, len(raw), lib.O_WRONLY, 0, lib.RESOLVE_BENEATH, at=self.proc, text=texts, flags=MAY_FAIL if self.optional else 0)
+        out.add(
+            lib.KB_OP_WRITE,
+            len(raw),
+            lib.O_WRONLY,
+            0,
+            lib.RESOLVE_BENEATH,
+            at=self.proc,
+            text=texts,
+            flags=MAY_FAIL if self.optional else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
