@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,10 +47,10 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def fail_unless_empty(find: Callable[[], list[str]], sentence: str) -> None:
     """Wait for what is still ending; fail with the list of what does not."""
-    try:
+    with suppress(AssertionError):
         wait_until(lambda: not find())
-    except AssertionError:
-        pytest.fail("\n  ".join([f"{sentence}:", *find()]), pytrace=False)
+        return
+    pytest.fail("\n  ".join([f"{sentence}:", *find()]), pytrace=False)
 
 
 @pytest.fixture
@@ -83,8 +84,10 @@ def engine(store: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def busybox_rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete small root file system, for reading only: a test that writes into one builds its own."""
+    folder = tmp_path_factory.mktemp("busybox")
+    folder.chmod(0o755)
     try:
-        return busybox.build(tmp_path_factory.mktemp("busybox") / "root")
+        return busybox.build(folder / "root")
     except busybox.Missing as reason:
         pytest.skip(str(reason))
 

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from kernelbox.store.paths import StorePaths
+
 PR_SET_CHILD_SUBREAPER = 36
 OURS = ("kernelbox", "kb-")
 """How the names of everything that kernelbox makes on a machine begin or what they contain."""
@@ -55,15 +57,16 @@ def become_subreaper() -> None:
 def snapshot() -> Snapshot:
     gc.collect()
     processes = list(descendants())
+    others = set(stores_of_others({process.pid for process in processes}))
     return Snapshot(
         mounts=frozenset(mounts()),
         processes=frozenset(map(str, processes)),
         namespaces=frozenset(namespaces(processes)),
-        cgroups=frozenset(cgroups()),
+        cgroups=frozenset(cgroups(others)),
         interfaces=frozenset(line.split(":")[0].strip() for line in lines("/proc/net/dev")[2:]),
         descriptors=frozenset(descriptors()),
         threads=frozenset(f"{thread.name} {thread.ident}" for thread in threading.enumerate()),
-        folders=frozenset(folders()),
+        folders=frozenset(folders(others)),
     )
 
 
@@ -96,7 +99,7 @@ class Process:
 
 
 def processes() -> Iterator[Process]:
-    for entry in os.listdir("/proc"):  # noqa: PTH208  # Path.iterdir would make 300 objects of which we want the digits
+    for entry in os.listdir("/proc"):
         if entry.isdigit() and (text := lines(f"/proc/{entry}/stat")):
             name, _, rest = "\n".join(text).partition("(")[2].rpartition(")")
             words = rest.split()
@@ -139,38 +142,48 @@ def links(folder: str) -> Iterator[str]:
     with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for entry in Path(folder).iterdir():
             with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-                yield os.readlink(entry)  # noqa: PTH115  # what a namespace link says is no path
+                yield os.readlink(entry)  # what a namespace link says is no path
 
 
-def cgroups() -> Iterator[str]:
+def stores_of_others(own: set[int]) -> Iterator[str]:
+    """The names of stores whose monitors run on this machine and did not come from us."""
+    for process in processes():
+        if process.name.startswith("kb-") and process.pid not in own:
+            for link in links(f"/proc/{process.pid}/fd"):
+                if link.endswith("/monitor.lock"):
+                    yield StorePaths.of(link.removesuffix("/monitor.lock")).name
+
+
+def cgroups(others: set[str]) -> Iterator[str]:
     roots = [line.split(" ")[4] for line in lines("/proc/self/mountinfo") if " - cgroup" in line]
     for root in roots:
         for folder, _, _ in os.walk(root):
-            if any(name in folder.removeprefix(root) for name in OURS):
+            inside = folder.removeprefix(root)
+            if any(name in inside for name in OURS) and not others & set(inside.split("/")):
                 yield folder
 
 
 def descriptors() -> Iterator[str]:
     folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for number in os.listdir(folder):  # noqa: PTH208  # a descriptor
+        for number in os.listdir(folder):  # a descriptor
             with suppress(FileNotFoundError):
-                target = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115  # "pipe:[1]" is no path
+                target = os.readlink(f"/proc/self/fd/{number}")  # "pipe:[1]" is no path
                 if int(number) != folder:
                     yield f"{number} -> {target}"
     finally:
         os.close(folder)
 
 
-def folders() -> Iterator[str]:
+def folders(others: set[str]) -> Iterator[str]:
     """Volatile state outside any store, which goes with the last container, and forgotten temporary files."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "/run")
     for parent in {tempfile.gettempdir(), "/tmp", "/dev/shm", "/run/kernelbox", f"{runtime}/kernelbox"}:
         own = parent.endswith("/kernelbox")
         with suppress(FileNotFoundError, PermissionError):
-            yield from (
-                str(path) for path in Path(parent).iterdir() if path.name.startswith(OURS) or (own and path.is_dir())
-            )
+            for path in Path(parent).iterdir():
+                if path.name.startswith(OURS) or (own and path.is_dir() and path.name not in others):
+                    yield str(path)
 
 
 def left_in_store(root: Path) -> list[str]:

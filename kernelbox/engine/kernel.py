@@ -84,12 +84,14 @@ def limits_of(resources: Resources | None) -> cgroups.Limits:
 
 
 @functools.lru_cache(maxsize=128)
-def device_rules(rules: tuple[DeviceRule, ...]) -> tuple[devices.Rule, ...]:
-    """The OCI device rules as those of the device controller."""
-    return tuple(
+def device_rules(rules: tuple[DeviceRule, ...], *, defaults: bool) -> tuple[devices.Rule, ...]:
+    """The OCI device rules as those of the device controller; with `defaults`, the devices that every container has are
+    allowed last (runtime-spec, config-linux.md, "Default Devices")."""
+    given = tuple(
         devices.Rule(rule.allow, rule.type or "a", rule.major, rule.minor, rule.access or "rwm")  # type: ignore[arg-type]
         for rule in rules
     )
+    return given + devices.DEFAULT_RULES[1:] if defaults else given
 
 
 @functools.lru_cache(maxsize=32)

@@ -73,7 +73,7 @@ def prepare(
     config, lowered = _clamped(config, options)
     resources = config.linux.resources if config.linux else None
     limits = limits_of(resources)
-    rules = device_rules(resources.devices) if resources else ()
+    rules = device_rules(resources.devices, defaults=image.bundle is not None) if resources else ()
     filtered = bool(rules) and kernel.features.bpf_device and kernel.hierarchy.unified is not None
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     descriptors = [("userns", taken.userns), ("ids", taken.lock)] if taken else []

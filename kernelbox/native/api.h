@@ -46,13 +46,17 @@ struct kb_seccomp_rule {
     uint64_t a[6], b[6];
 };
 /* Compiles rules to classic BPF of the native architecture; every other architecture is killed. Returns the number of
- * bytes written, -ENOENT where libseccomp is not installed, -E2BIG where `size` is too small. Unknown names are skipped. */
-int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32_t default_action, void *code, size_t size);
+ * bytes written, -ENOENT where libseccomp is not installed, -E2BIG where `size` is too small. Unknown names are
+ * skipped. */
+int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32_t default_action, void *code,
+                       size_t size);
 
 /* -- the monitor ------------------------------------------------------------------------------------------------- */
 int kb_memfd_sealed(const char *name, const void *bytes, size_t size);
-/* Starts `program` (a descriptor, fexecve) with argv and no environment, in a new session, by clone3(CLONE_VM|CLONE_VFORK),
- * so that the cost does not depend on the caller's size. Only fds[0..count) stay open in it, as 0, 1, 2, ... Returns the
+/* Starts `program` (a descriptor, fexecve) with argv and no environment, in a new session, by
+ * clone3(CLONE_VM|CLONE_VFORK),
+ * so that the cost does not depend on the caller's size. Only fds[0..count) stay open in it, as 0, 1, 2, ... Returns
+ * the
  * pid of a child that the caller must wait for. */
 int kb_spawn(int program, const char *const argv[], const int fds[], int count);
 
@@ -62,7 +66,8 @@ enum { KB_DONE = 1, KB_FULL = 2, KB_TICK = 4, KB_GONE = 8 };
  * result has KB_DONE (reply complete, streams at their end) or KB_GONE (the monitor closed the connection). */
 struct kb_talk {
     int socket;
-    /* to send: a request of `size` bytes with descriptors; with `pipes`, three more: the container's stdin, stdout, stderr */
+    /* to send: a request of `size` bytes with descriptors; with `pipes`, three more: the container's stdin, stdout,
+     * stderr */
     const void *request;
     size_t size;
     const int *fds;
@@ -82,7 +87,9 @@ struct kb_talk {
     int received_fd;                                  /* a descriptor that came with an answer (a terminal), or -1 */
     int adopt;                                        /* read a terminal that comes as `out` instead */
 };
-/* Sends what is to send, then moves bytes until something is worth waking Python for: KB_DONE, KB_FULL (a buffer is full),
- * KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a signal. */
+/* Sends what is to send, then moves bytes until something is worth waking Python for: KB_DONE, KB_FULL (a buffer is
+ * full),
+ * KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a
+ * signal. */
 int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
 int kb_connect(const char *path);                     /* a SOCK_SEQPACKET connection to a UNIX socket */

@@ -6,14 +6,18 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-static const struct { unsigned long flag; const char *name; } kinds[8] = {
-    {CLONE_NEWUSER, "user"}, {CLONE_NEWNS, "mnt"}, {CLONE_NEWPID, "pid"}, {CLONE_NEWNET, "net"},
-    {CLONE_NEWIPC, "ipc"}, {CLONE_NEWUTS, "uts"}, {CLONE_NEWCGROUP, "cgroup"}, {CLONE_NEWTIME, "time_for_children"},
+static const struct {
+    unsigned long flag;
+    const char *name;
+} kinds[8] = {
+    {CLONE_NEWUSER, "user"}, {CLONE_NEWNS, "mnt"},  {CLONE_NEWPID, "pid"},       {CLONE_NEWNET, "net"},
+    {CLONE_NEWIPC, "ipc"},   {CLONE_NEWUTS, "uts"}, {CLONE_NEWCGROUP, "cgroup"}, {CLONE_NEWTIME, "time_for_children"},
 };
 
 struct helper { int wait_fd; };
 
-/* Shares memory and thread-local storage with its parent, which goes on running: system calls that succeed, nothing else. */
+/* Shares memory and thread-local storage with its parent, which goes on running: system calls that succeed, nothing
+ * else. */
 static int helper_main(void *argument)
 {
     char byte;
@@ -38,7 +42,8 @@ static int write_maps(int process, const char *uid_map, const char *gid_map)
     if (result || !gid_map)
         return result;
     result = write_map(process, "gid_map", gid_map);
-    if (result == -EPERM && !(result = write_map(process, "setgroups", "deny")))  /* user_namespaces(7): without CAP_SETGID */
+    if (result == -EPERM &&
+        !(result = write_map(process, "setgroups", "deny")))  /* user_namespaces(7): without CAP_SETGID */
         result = write_map(process, "gid_map", gid_map);
     return result;
 }

@@ -1,74 +1,76 @@
-/* The wire between an engine and its monitor: plans as fixed-size operations, requests and answers. Read by gcc (through
+/* The wire between an engine and its monitor: plans as fixed-size operations, requests and answers. Read by gcc
+ * (through
  * plan_format.h) and, word for word, by cffi. Both ends are always of one build, so the byte order is the machine's. */
 
 enum kb_op_code {
     /* descriptors and files. slot[0] is the folder, slot[3] the slot that receives a new descriptor */
-    KB_OP_OPEN = 1,      /* openat2(slot[0], text[0], flags num[0], mode num[1], resolve num[2]) -> slot[3] */
-    KB_OP_MKDIR,         /* mkdirat(slot[0], text[0], mode num[0]); num[1]: an existing folder is fine */
-    KB_OP_MKNOD,         /* mknodat(slot[0], text[0], mode num[0], device num[1]) */
-    KB_OP_SYMLINK,       /* symlinkat(text[1], slot[0], text[0]) */
-    KB_OP_CHOWN,         /* fchownat(slot[0], text[0], uid num[0], gid num[1], AT_SYMLINK_NOFOLLOW) */
-    KB_OP_WRITE,         /* openat2(slot[0], text[0], flags num[1], mode num[2], resolve num[3]); write text[1], num[0] bytes */
-    KB_OP_SETXATTR,      /* extended attribute text[1] of text[0] in slot[0] becomes text[2], num[0] bytes */
-    KB_OP_HOLD,          /* in the last part: keep slot[0] open until everything is over */
+    KB_OP_OPEN = 1, /* openat2(slot[0], text[0], flags num[0], mode num[1], resolve num[2]) -> slot[3] */
+    KB_OP_MKDIR, /* mkdirat(slot[0], text[0], mode num[0]); num[1]: an existing folder is fine */
+    KB_OP_MKNOD, /* mknodat(slot[0], text[0], mode num[0], device num[1]) */
+    KB_OP_SYMLINK, /* symlinkat(text[1], slot[0], text[0]) */
+    KB_OP_CHOWN, /* fchownat(slot[0], text[0], uid num[0], gid num[1], AT_SYMLINK_NOFOLLOW) */
+    KB_OP_WRITE, /* openat2(slot[0], text[0], flags num[1], mode num[2], resolve num[3]); write text[1], num[0] bytes */
+    KB_OP_SETXATTR, /* extended attribute text[1] of text[0] in slot[0] becomes text[2], num[0] bytes */
+    KB_OP_HOLD, /* in the last part: keep slot[0] open until everything is over */
 
     /* mounts */
-    KB_OP_OPEN_TREE,     /* open_tree(slot[0], text[0], flags num[0]) -> slot[3] */
-    KB_OP_SET_ATTR,      /* mount_setattr(slot[0], "", AT_EMPTY_PATH | num[3], set num[0], clear num[1], propagation num[2],
+    KB_OP_OPEN_TREE, /* open_tree(slot[0], text[0], flags num[0]) -> slot[3] */
+    KB_OP_SET_ATTR, /* mount_setattr(slot[0], "", AT_EMPTY_PATH | num[3], set num[0], clear num[1], propagation num[2],
                             user namespace slot[1]) */
-    KB_OP_FSOPEN,        /* fsopen(text[0]) -> slot[3] */
-    KB_OP_FSCONFIG,      /* fsconfig(slot[0], command num[0], text[0], text[1] or descriptor slot[1]) */
-    KB_OP_FSCREATE,      /* fsconfig(slot[0], FSCONFIG_CMD_CREATE) as fsuid num[0], fsgid num[1] */
-    KB_OP_FSMOUNT,       /* fsmount(slot[0], attributes num[0]) -> slot[3]; closes slot[0] */
-    KB_OP_ATTACH,        /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing */
-    KB_OP_ROOT,          /* the mount slot[0] over "/", then chroot into it */
-    KB_OP_MASK,          /* hide text[0] beneath root slot[1]: a folder under a clone of slot[0], else under one of slot[2] */
-    KB_OP_READONLY,      /* bind text[0] beneath root slot[1] on itself with attributes num[0]; a missing path is fine */
-    KB_OP_MOUNT,         /* mount(text[0], text[1], text[2], flags num[0], text at num[1]) */
-    KB_OP_UMOUNT,        /* umount2(text[0], flags num[0]) */
-    KB_OP_PIVOT,         /* slot[0] attached at text[0], then pivot_root(".", ".") into it and the old root unmounted */
-    KB_OP_PROPAGATION,   /* mount(NULL, text[0], NULL, num[0], NULL) */
-    KB_OP_PTY_PEER,      /* unlock the terminal slot[0], ioctl(TIOCGPTPEER) -> slot[3] */
+    KB_OP_FSOPEN, /* fsopen(text[0]) -> slot[3] */
+    KB_OP_FSCONFIG, /* fsconfig(slot[0], command num[0], text[0], text[1] or descriptor slot[1]) */
+    KB_OP_FSCREATE, /* fsconfig(slot[0], FSCONFIG_CMD_CREATE) as fsuid num[0], fsgid num[1] */
+    KB_OP_FSMOUNT, /* fsmount(slot[0], attributes num[0]) -> slot[3]; closes slot[0] */
+    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing */
+    KB_OP_ROOT, /* the mount slot[0] over "/", then chroot into it */
+    KB_OP_MASK, /* hide text[0] beneath root slot[1]: a folder under a clone of slot[0], else under one of slot[2] */
+    KB_OP_READONLY, /* bind text[0] beneath root slot[1] on itself with attributes num[0]; a missing path is fine */
+    KB_OP_MOUNT, /* mount(text[0], text[1], text[2], flags num[0], text at num[1]) */
+    KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */
+    KB_OP_PIVOT, /* slot[0] attached at text[0], then pivot_root(".", ".") into it and the old root unmounted */
+    KB_OP_PROPAGATION, /* mount(NULL, text[0], NULL, num[0], NULL) */
+    KB_OP_PTY_PEER, /* unlock the terminal slot[0], ioctl(TIOCGPTPEER) -> slot[3] */
 
     /* namespaces and the machine */
-    KB_OP_TAKE_NETNS,    /* a ready network namespace from the pool -> slot[3] */
-    KB_OP_GIVE_NETNS,    /* back to the pool if nothing ever passed through it, else closed; its counters to the record */
-    KB_OP_CLONE,         /* clone3(flags num[0], v2 group slot[0] or none): what follows runs inside */
-    KB_OP_SETNS,         /* setns(slot[0], type num[0]) */
-    KB_OP_UNSHARE,       /* unshare(num[0]) */
-    KB_OP_NETLINK,       /* send text[0], num[0] bytes of rtnetlink requests; every answer must be an acknowledgement */
-    KB_OP_HOSTNAME,      /* sethostname(text[0]) */
-    KB_OP_DOMAINNAME,    /* setdomainname(text[0]) */
-    KB_OP_BPF_ATTACH,    /* attach the device program slot[1] to the v2 group slot[0] */
+    KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */
+    KB_OP_GIVE_NETNS, /* back to the pool if nothing ever passed through it, else closed; its counters to the record */
+    KB_OP_CLONE, /* clone3(flags num[0], v2 group slot[0] or none): what follows runs inside */
+    KB_OP_SETNS, /* setns(slot[0], type num[0]) */
+    KB_OP_UNSHARE, /* unshare(num[0]) */
+    KB_OP_NETLINK, /* send text[0], num[0] bytes of rtnetlink requests; every answer must be an acknowledgement */
+    KB_OP_HOSTNAME, /* sethostname(text[0]) */
+    KB_OP_DOMAINNAME, /* setdomainname(text[0]) */
+    KB_OP_BPF_ATTACH, /* attach the device program slot[1] to the v2 group slot[0] */
 
     /* the process */
-    KB_OP_SESSION,       /* setsid() */
-    KB_OP_TERMINAL,      /* ioctl(slot[0], TIOCSCTTY) */
-    KB_OP_DUP,           /* dup2(slot[0], num[0]) */
-    KB_OP_CLOSE_FROM,    /* close_range(num[0], ~0, CLOSE_RANGE_CLOEXEC) */
-    KB_OP_RLIMIT,        /* setrlimit(num[0], soft num[1], hard num[2]) */
-    KB_OP_UMASK,         /* umask(num[0]) */
-    KB_OP_PRCTL,         /* prctl(num[0], num[1], num[2], num[3]) */
-    KB_OP_FSIDS,         /* keep capabilities across id changes, then setfsuid(num[0]), setfsgid(num[1]) */
-    KB_OP_BOUNDING,      /* drop every capability that is not in num[0] from the bounding set */
-    KB_OP_AMBIENT,       /* raise every capability of num[0] in the ambient set */
-    KB_OP_CAPSET,        /* effective num[0], permitted num[1], inheritable num[2] */
-    KB_OP_GROUPS,        /* setgroups(num[0] 32-bit ids at text[0]) */
-    KB_OP_USER,          /* setresgid(num[1]), setresuid(num[0]) */
-    KB_OP_KEYRING,       /* a new session keyring */
-    KB_OP_SECCOMP,       /* seccomp(SECCOMP_SET_MODE_FILTER): num[0] instructions at text[0] */
-    KB_OP_CHDIR,         /* chdir(text[0]), which must lie beneath the root */
-    KB_OP_HOOK,          /* run num[0] arguments at text[0] with num[1] variables at text[1], text[2] of num[2] bytes on its
-                            standard input, for at most num[3] ms; KB_IN_HOST: in the host's mount and network namespace.
+    KB_OP_SESSION, /* setsid() */
+    KB_OP_TERMINAL, /* ioctl(slot[0], TIOCSCTTY) */
+    KB_OP_DUP, /* dup2(slot[0], num[0]) */
+    KB_OP_CLOSE_FROM, /* close_range(num[0], ~0, CLOSE_RANGE_CLOEXEC) */
+    KB_OP_RLIMIT, /* setrlimit(num[0], soft num[1], hard num[2]) */
+    KB_OP_UMASK, /* umask(num[0]) */
+    KB_OP_PRCTL, /* prctl(num[0], num[1], num[2], num[3]) */
+    KB_OP_FSIDS, /* keep capabilities across id changes, then setfsuid(num[0]), setfsgid(num[1]) */
+    KB_OP_BOUNDING, /* drop every capability that is not in num[0] from the bounding set */
+    KB_OP_AMBIENT, /* raise every capability of num[0] in the ambient set */
+    KB_OP_CAPSET, /* effective num[0], permitted num[1], inheritable num[2] */
+    KB_OP_GROUPS, /* setgroups(num[0] 32-bit ids at text[0]) */
+    KB_OP_USER, /* setresgid(num[1]), setresuid(num[0]) */
+    KB_OP_KEYRING, /* a new session keyring */
+    KB_OP_SECCOMP, /* seccomp(SECCOMP_SET_MODE_FILTER): num[0] instructions at text[0] */
+    KB_OP_CHDIR, /* chdir(text[0]), which must lie beneath the root */
+    KB_OP_HOOK, /* run num[0] arguments at text[0] with num[1] variables at text[1], text[2] of num[2] bytes on its
+                            standard input, for at most num[3] ms; KB_IN_HOST: in the host's mount and network
+                            namespace.
                             "@PID@" with the spaces behind it in text[2] becomes the process id */
-    KB_OP_EXEC,          /* execve the first that exists of num[2] paths at text[2], num[0] arguments at text[0], num[1]
+    KB_OP_EXEC, /* execve the first that exists of num[2] paths at text[2], num[0] arguments at text[0], num[1]
                             variables at text[1] */
 
     /* after the end */
-    KB_OP_READ,          /* the file text[0] of slot[0] to the record under the key num[0]; a missing file is fine */
-    KB_OP_WAIT_EMPTY,    /* wait until no process is left in the v2 group text[0] (its folder) of slot[0] */
-    KB_OP_RMDIR,         /* rmdir text[0] of slot[0]; num[0]: tries while it is busy; a missing folder is fine */
-    KB_OP_SWEEP,         /* rename text[0] of slot[0] into the folder slot[1], where the sweeper deletes it */
+    KB_OP_READ, /* the file text[0] of slot[0] to the record under the key num[0]; a missing file is fine */
+    KB_OP_WAIT_EMPTY, /* wait until no process is left in the v2 group text[0] (its folder) of slot[0] */
+    KB_OP_RMDIR, /* rmdir text[0] of slot[0]; num[0]: tries while it is busy; a missing folder is fine */
+    KB_OP_SWEEP, /* rename text[0] of slot[0] into the folder slot[1], where the sweeper deletes it */
     KB_OP_END
 };
 
@@ -83,34 +85,38 @@ struct kb_op {
     uint16_t code;
     uint16_t flags;
     int16_t slot[4];
-    uint32_t text[3];                                 /* offsets into the text; 0 stands for NULL */
+    uint32_t text[3]; /* offsets into the text; 0 stands for NULL */
     uint64_t num[4];
 };
 
 enum kb_request_type { KB_LAUNCH = 1, KB_SETUP, KB_SIGNAL, KB_SYNC };
-enum kb_request_flag { KB_LEASE = 1 };                /* end it when this connection closes */
+enum kb_request_flag { KB_LEASE = 1 }; /* end it when this connection closes */
 
 struct kb_request {
     uint32_t magic;
     uint16_t type, flags;
-    char token[32];                                   /* which container: its id, NUL-padded */
-    uint16_t before, inside, after, given;            /* operations of each part; given: descriptors sent along, slots 0, 1, ... */
-    int16_t reveal;                                   /* a slot whose descriptor goes back with the first answer */
-    int16_t fail_op, fail_errno;                      /* make this operation fail, for tests; -1: none */
-    uint32_t text_size, last_text;                    /* the text of the last part begins at last_text and is kept */
+    char token[32]; /* which container: its id, NUL-padded */
+    uint16_t before, inside, after, given; /* operations of each part; given: descriptors sent along, slots 0, 1, ... */
+    int16_t reveal; /* a slot whose descriptor goes back with the first answer */
+    int16_t fail_op, fail_errno; /* make this operation fail, for tests; -1: none */
+    uint32_t text_size, last_text; /* the text of the last part begins at last_text and is kept */
     int32_t signal;
-    int16_t big;                                      /* not 0: operations and text are in a memfd, the slot big - 1 */
+    int16_t big; /* not 0: operations and text are in a memfd, the slot big - 1 */
     int16_t reserved;
-};                                                    /* then the operations, then the text */
+}; /* then the operations, then the text */
 
 enum kb_answer_type { KB_STARTED = 1, KB_FAILED, KB_EXITED, KB_OK };
 
 struct kb_answer {
     uint16_t type, last;
-    int32_t error, op;                                /* KB_FAILED: errno and which operation */
-    int32_t pid, status, signal;                      /* exit status, or the signal that ended it (0: none) */
+    int32_t error, op; /* KB_FAILED: errno and which operation */
+    int32_t pid, status, signal; /* exit status, or the signal that ended it (0: none) */
     uint32_t operations, record_size;
     uint64_t now_ns, user_us, system_us, max_rss_kb, first_op;
-};                                                    /* then struct kb_traced for each operation, then the record */
+}; /* then struct kb_traced for each operation, then the record */
 
-struct kb_traced { uint64_t start_ns, end_ns; int32_t error; uint32_t op; };
+struct kb_traced {
+    uint64_t start_ns, end_ns;
+    int32_t error;
+    uint32_t op;
+};

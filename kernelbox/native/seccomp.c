@@ -1,11 +1,16 @@
-/* Compiles filter rules through libseccomp, which is opened at run time: a machine without it can still run unfiltered. */
+/* Compiles filter rules through libseccomp, which is opened at run time: a machine without it can still run
+ * unfiltered. */
 #include "kb.h"
 
 #include <dlfcn.h>
 #include <sys/mman.h>
 
 /* libseccomp's stable ABI, as documented in seccomp_init(3), seccomp_rule_add(3), seccomp_attr_set(3). */
-struct argument_test { unsigned int argument; int operation; uint64_t a, b; };
+struct argument_test {
+    unsigned int argument;
+    int operation;
+    uint64_t a, b;
+};
 enum { ATTR_ACT_DEFAULT = 1, ATTR_ACT_BADARCH = 2, ATTR_CTL_NNP = 3, ATTR_CTL_OPTIMIZE = 8, BINARY_TREE = 2 };
 static const uint32_t KILL_PROCESS = 0x80000000u;
 
@@ -15,7 +20,8 @@ struct library {
     void (*release)(void *filter);
     int (*attr_set)(void *filter, int attribute, uint32_t value);
     int (*resolve)(const char *name);
-    int (*rule_add_array)(void *filter, uint32_t action, int number, unsigned int count, const struct argument_test *tests);
+    int (*rule_add_array)(void *filter, uint32_t action, int number, unsigned int count,
+                          const struct argument_test *tests);
     int (*export_bpf)(void *filter, int fd);
 };
 
@@ -24,7 +30,10 @@ static int library_open(struct library *library)
     library->handle = dlopen("libseccomp.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!library->handle)
         return -ENOENT;
-    const struct { const char *name; void **function; } symbols[] = {
+    const struct {
+        const char *name;
+        void **function;
+    } symbols[] = {
         {"seccomp_init", (void **)&library->init},
         {"seccomp_release", (void **)&library->release},
         {"seccomp_attr_set", (void **)&library->attr_set},
@@ -38,11 +47,13 @@ static int library_open(struct library *library)
     return 0;
 }
 
-static int add_rule(const struct library *library, void *filter, const struct kb_seccomp_rule *rule, uint32_t default_action)
+static int add_rule(const struct library *library, void *filter, const struct kb_seccomp_rule *rule,
+                    uint32_t default_action)
 {
     struct argument_test tests[6];
     int number = library->resolve(rule->syscall);
-    if (number < 0 || rule->action == default_action)  /* unknown here, or what happens anyway (libseccomp refuses those) */
+    if (number < 0 ||
+        rule->action == default_action) /* unknown here, or what happens anyway (libseccomp refuses those) */
         return 0;
     if (rule->compares > 6)
         return -EINVAL;
@@ -70,7 +81,8 @@ static int export_code(const struct library *library, void *filter, void *code, 
     return result;
 }
 
-int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32_t default_action, void *code, size_t size)
+int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32_t default_action, void *code,
+                       size_t size)
 {
     struct library library = {0};
     int result = library_open(&library);
@@ -80,7 +92,8 @@ int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32
     if (!result)
         result = library.attr_set(filter, ATTR_ACT_BADARCH, KILL_PROCESS);
     if (!result)
-        library.attr_set(filter, ATTR_CTL_OPTIMIZE, BINARY_TREE);  /* libseccomp before 2.5 has no tree: slower, same meaning */
+        library.attr_set(filter, ATTR_CTL_OPTIMIZE,
+                         BINARY_TREE); /* libseccomp before 2.5 has no tree: slower, same meaning */
     for (size_t i = 0; !result && i < count; i++)
         result = add_rule(&library, filter, &rules[i], default_action);
     if (!result)

@@ -21,7 +21,10 @@ int kb_move_mount(int from, const char *from_path, int to, const char *to_path, 
     return sys_move_mount(from, from_path, to, to_path, flags);
 }
 
-int kb_fsopen(const char *type, unsigned int flags) { return or_errno(syscall(SYS_fsopen, type, flags | FSOPEN_CLOEXEC)); }
+int kb_fsopen(const char *type, unsigned int flags)
+{
+    return or_errno(syscall(SYS_fsopen, type, flags | FSOPEN_CLOEXEC));
+}
 
 int kb_fsconfig(int fs, unsigned int command, const char *key, const char *value, int aux)
 {
@@ -48,7 +51,10 @@ int kb_mount(const char *source, const char *target, const char *type, unsigned 
 
 int kb_umount2(const char *target, int flags) { return or_errno(umount2(target, flags)); }
 
-int kb_pivot_root(const char *new_root, const char *put_old) { return or_errno(syscall(SYS_pivot_root, new_root, put_old)); }
+int kb_pivot_root(const char *new_root, const char *put_old)
+{
+    return or_errno(syscall(SYS_pivot_root, new_root, put_old));
+}
 
 int kb_unshare(unsigned long flags) { return or_errno(unshare((int)flags)); }
 
@@ -99,7 +105,7 @@ int kb_bpf_load_device_filter(const void *instructions, unsigned int count)
     attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
     attr.insns = (uint64_t)(uintptr_t)instructions;
     attr.insn_cnt = count;
-    attr.license = (uint64_t)(uintptr_t) "GPL";
+    attr.license = (uint64_t)(uintptr_t)"GPL";
     return bpf(BPF_PROG_LOAD, &attr);
 }
 

@@ -43,6 +43,8 @@ static inline int sys_fsmount(int fs, unsigned int attributes)
 static inline int sys_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set, uint64_t clear,
                                     uint64_t propagation, int userns)
 {
-    struct { uint64_t set, clear, propagation, userns; } attr = {set, clear, propagation, userns < 0 ? 0 : (uint64_t)userns};
+    struct {
+        uint64_t set, clear, propagation, userns;
+    } attr = {set, clear, propagation, userns < 0 ? 0 : (uint64_t)userns};
     return or_errno(syscall(SYS_mount_setattr, dir, path, flags, &attr, sizeof attr));
 }

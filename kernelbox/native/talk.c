@@ -52,7 +52,10 @@ static int make_pipes(struct kb_talk *talk, int *passed, int *count)
 
 static int send_message(int socket, const void *bytes, size_t size, const int *fds, int count)
 {
-    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int) * MAX_PASSED)]; } control;
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int) * MAX_PASSED)];
+    } control;
     struct iovec part = {(void *)(uintptr_t)bytes, size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     if (count) {
@@ -97,7 +100,7 @@ static void take_descriptor(struct kb_talk *talk, struct msghdr *message)
         if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
             memcpy(&talk->received_fd, CMSG_DATA(part), sizeof(int));
     if (talk->adopt && talk->received_fd >= 0) {
-        talk->out = talk->received_fd;                 /* at the end of a terminal a read gives EIO: read_output closes it */
+        talk->out = talk->received_fd; /* at the end of a terminal a read gives EIO: read_output closes it */
         talk->received_fd = -1;
         fcntl(talk->out, F_SETFL, O_NONBLOCK);
     }
@@ -106,13 +109,17 @@ static void take_descriptor(struct kb_talk *talk, struct msghdr *message)
 /* struct kb_answer begins with its type and whether it is the last one (plan.h). */
 static int receive(struct kb_talk *talk)
 {
-    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control;
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
     uint32_t length;
     if (talk->reply_used + sizeof length >= talk->reply_size)
         return -ENOBUFS;
     char *at = talk->reply + talk->reply_used + sizeof length;
     struct iovec part = {at, talk->reply_size - talk->reply_used - sizeof length};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t size = recvmsg(talk->socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (size < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -220,7 +227,7 @@ int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms)
         if (tick < 0 && tick_ms >= 0 && talk->out_used + talk->err_used)
             tick = now_ms() + tick_ms;
     }
-    if (result < 0 || talk->finished)                  /* nobody is left to read what was not written yet */
+    if (result < 0 || talk->finished) /* nobody is left to read what was not written yet */
         if (result != -EINTR)
             close_fd(&talk->inp);
     return result;

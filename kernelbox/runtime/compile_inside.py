@@ -14,6 +14,7 @@ from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.namespaces import Spaces
 from kernelbox.runtime.setup import parent_slot
 from kernelbox.runtime.steps import process as steps
+from kernelbox.runtime.steps import rights
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import JoinCgroup
 from kernelbox.runtime.steps.mounts import MakePath
@@ -41,12 +42,12 @@ def limit_steps(process: Process, target: Target) -> Iterator[Step]:
     if process.oom_score_adj is not None:
         # An ordinary user's process may not be traced while it shares the monitor's memory, so not write to itself
         # either.
-        yield steps.SetOomScore(process.oom_score_adj, "proc", optional=target.rootless)
+        yield rights.SetOomScore(process.oom_score_adj, "proc", optional=target.rootless)
     for limit in process.rlimits:
         number = getattr(lib, limit.type, None)
         if number is None:
             raise NotSupported(f"this kernel has no limit {limit.type}")
-        yield steps.SetLimit(number, limit.soft, limit.hard, limit.type)
+        yield rights.SetLimit(number, limit.soft, limit.hard, limit.type)
 
 
 def become_steps(config: Config, process: Process, target: Target, spaces: Spaces) -> Iterator[Step]:
@@ -57,12 +58,12 @@ def become_steps(config: Config, process: Process, target: Target, spaces: Space
     if process.cwd != "/":
         yield MakePath(process.cwd)
         yield steps.ChangeFolder(process.cwd)
-    yield steps.SetUmask(0o022 if process.user.umask is None else process.user.umask)
+    yield rights.SetUmask(0o022 if process.user.umask is None else process.user.umask)
     if target.userns:
         yield steps.JoinNamespace(target.userns, lib.CLONE_NEWUSER)
     if spaces.owned:
         yield steps.UnshareNamespaces(spaces.owned)
-    yield steps.NewKeyring()
+    yield rights.NewKeyring()
     yield from _rights(process, target)
     yield from compile_hooks.start_container(config, target)
     yield steps.CloseDescriptors()
@@ -77,24 +78,28 @@ def _rights(process: Process, target: Target) -> Iterator[Step]:
         else None
     )
     if masks:
-        yield steps.DropBounding(masks[0])
+        yield rights.DropBounding(masks[0])
     if target.seccomp and not process.no_new_privileges:  # needs CAP_SYS_ADMIN, so before the capabilities go
-        yield steps.LoadSeccomp(target.seccomp)
+        yield rights.LoadSeccomp(target.seccomp)
     if masks and process.user.uid:
-        yield steps.KeepCapabilities()
+        yield rights.KeepCapabilities()
     if not target.rootless or process.user.additional_gids:
-        yield steps.SetGroups(process.user.additional_gids)
-    yield steps.SetUser(process.user.uid, process.user.gid)
+        yield rights.SetGroups(process.user.additional_gids)
+    yield rights.SetUser(process.user.uid, process.user.gid)
     if masks:
-        yield steps.SetCapabilities(masks[1], masks[2], masks[3])
-    if sets and sets.ambient:
-        yield steps.RaiseAmbient(capabilities.parse(sets.ambient))
+        yield rights.SetCapabilities(masks[1], masks[2], masks[3])
+    if sets and masks:
+        # Only what is permitted and inheritable can be ambient (capabilities(7)); `runc spec` asks for more, and runc too
+        # leaves that out.
+        ambient = capabilities.parse(sets.ambient) & masks[2] & masks[3]
+        if ambient:
+            yield rights.RaiseAmbient(ambient)
     if target.lease:
         yield steps.EndWithMonitor()
     if process.no_new_privileges:
-        yield steps.NoNewPrivileges()
+        yield rights.NoNewPrivileges()
         if target.seccomp:
-            yield steps.LoadSeccomp(target.seccomp)
+            yield rights.LoadSeccomp(target.seccomp)
 
 
 def candidates(process: Process) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from kernelbox.linux import devices
 from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Device, Mount
@@ -17,14 +18,9 @@ from kernelbox.runtime.target import Target
 
 __all__ = ["EARLY", "device_binds", "early_mounts", "hide_steps", "make_devpts", "mount_steps"]
 
-_NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
-_LINKS = (
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-)
-_PTMX = ("ptmx", "pts/ptmx")
+_NODES = tuple((node.path[5:], node.major, node.minor) for node in devices.DEFAULT_NODES)
+_LINKS = tuple((link[5:], target) for link, target in devices.LINKS.items() if link != "/dev/ptmx")
+_PTMX = ("ptmx", devices.LINKS["/dev/ptmx"])
 _DEVICE_MODES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 EARLY = ("proc", "sysfs")

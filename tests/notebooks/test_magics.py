@@ -10,7 +10,7 @@ import pytest
 from IPython.core.error import UsageError
 from waiting import wait_until
 
-from kernelbox import history
+from kernelbox.engine import history
 from kernelbox.errors import (
     CommandNotFound,
     ImageNotFound,

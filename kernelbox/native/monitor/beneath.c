@@ -1,4 +1,5 @@
-/* Paths of a container. The one way from a path to an object is openat2 beneath the container's root, to a descriptor that
+/* Paths of a container. The one way from a path to an object is openat2 beneath the container's root, to a descriptor
+ * that
  * is then used; no path is ever resolved twice (a link swapped in between would lead elsewhere). */
 #include "monitor.h"
 
@@ -38,7 +39,8 @@ static int follow_link(int parent, const char *name, const char *prefix, char ou
 
 static int make_beneath(int root, const char *path, enum kb_target make, int links);
 
-/* One component: `prefix` is the path so far, without it. Links that point nowhere are followed, as a program inside would. */
+/* One component: `prefix` is the path so far, without it. Links that point nowhere are followed, as a program inside
+ * would. */
 static int make_component(int root, const char *prefix, const char *name, enum kb_target make, int links)
 {
     char target[PATH_MAX];
@@ -51,7 +53,7 @@ static int make_component(int root, const char *prefix, const char *name, enum k
     else
         target[0] = 0;
     close(parent);
-    if (result == -EINVAL)                             /* no link: somebody else has just made it */
+    if (result == -EINVAL) /* no link: somebody else has just made it */
         return 0;
     return !result && target[0] ? make_beneath(root, target, make, links + 1) : result;
 }

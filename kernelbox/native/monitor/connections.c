@@ -12,7 +12,12 @@ enum { MESSAGE = 200000, MAX_FDS = 128 };
 
 static char message[MESSAGE] __attribute__((aligned(16)));
 
-struct body { struct kb_op *ops; char *text; void *mapped; size_t size; };
+struct body {
+    struct kb_op *ops;
+    char *text;
+    void *mapped;
+    size_t size;
+};
 
 int watch_add(struct watch *watch)
 {
@@ -56,9 +61,13 @@ static void connection_close(struct connection *connection)
     free(connection);
 }
 
-void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count, int reveal)
+void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count,
+            int reveal)
 {
-    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control = {.room = {0}};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.room = {0}};
     struct iovec parts[3] = {
         {head, sizeof *head},
         {plan ? plan->trace + first : NULL, (size_t)count * sizeof(struct kb_traced)},
@@ -71,7 +80,8 @@ void answer(struct connection *connection, struct kb_answer *head, const struct 
         int fd = slot_fd(plan, reveal);
         reply.msg_control = &control;
         reply.msg_controllen = sizeof control;
-        control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        control.head =
+            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
     }
     sendmsg(connection->watch.fd, &reply, MSG_NOSIGNAL);  /* an engine that has gone is seen by epoll */
@@ -80,7 +90,8 @@ void answer(struct connection *connection, struct kb_answer *head, const struct 
 
 static void answer_simple(struct connection *connection, int error)
 {
-    struct kb_answer head = {.type = error ? KB_FAILED : KB_OK, .last = 1, .error = error, .op = -1, .now_ns = now_ns()};
+    struct kb_answer head = {
+        .type = error ? KB_FAILED : KB_OK, .last = 1, .error = error, .op = -1, .now_ns = now_ns()};
     answer(connection, &head, NULL, 0, 0, KB_NO_SLOT);
 }
 
@@ -109,7 +120,10 @@ static void launch_failed(struct connection *connection, struct plan *plan, int 
 {
     int launched = plan->head.before + plan->head.inside;
     struct kb_answer head = {
-        .type = KB_FAILED, .last = 1, .error = plan->failed_errno ? plan->failed_errno : -result, .op = plan->failed_op,
+        .type = KB_FAILED,
+        .last = 1,
+        .error = plan->failed_errno ? plan->failed_errno : -result,
+        .op = plan->failed_op,
         .now_ns = now_ns(),
     };
     reap(plan);
@@ -148,8 +162,12 @@ static void set_up(struct connection *connection, struct plan *plan)
             farewell_set(plan);
     }
     struct kb_answer head = {
-        .type = result ? KB_FAILED : KB_OK, .last = 1, .error = -result, .op = plan->failed_op,
-        .pid = getpid(), .now_ns = now_ns(),
+        .type = result ? KB_FAILED : KB_OK,
+        .last = 1,
+        .error = -result,
+        .op = plan->failed_op,
+        .pid = getpid(),
+        .now_ns = now_ns(),
     };
     answer(connection, &head, plan, 0, plan->head.before, KB_NO_SLOT);
 }
@@ -162,13 +180,13 @@ static void handle(struct connection *connection, struct plan *plan)
         launch(connection, plan);
         launch_release(plan);
         break;
-    case KB_SETUP:
-        set_up(connection, plan);
-        break;
+    case KB_SETUP: set_up(connection, plan); break;
     case KB_SIGNAL:
         container = container_find(plan->head.token);
         answer_simple(connection, !container ? ESRCH
-                      : syscall(SYS_pidfd_send_signal, container->watch.fd, plan->head.signal, NULL, 0) ? errno : 0);
+                                  : syscall(SYS_pidfd_send_signal, container->watch.fd, plan->head.signal, NULL, 0)
+                                      ? errno
+                                      : 0);
         break;
     case KB_SYNC:
         if (sweeper_idle())
@@ -176,8 +194,7 @@ static void handle(struct connection *connection, struct plan *plan)
         else
             connection->wants_sync = true;
         break;
-    default:
-        answer_simple(connection, EINVAL);
+    default: answer_simple(connection, EINVAL);
     }
     plan_close(plan);
 }
@@ -193,7 +210,8 @@ static int find_body(struct plan *plan, size_t size, int given, struct body *bod
         return -EINVAL;
     if (plan->head.big) {
         int fd = plan->head.big > 0 && plan->head.big <= given ? plan->slots[plan->head.big - 1] : -1;
-        if (fstat(fd, &status) || (size_t)status.st_size != wanted || fcntl(fd, F_GET_SEALS) < (F_SEAL_SHRINK | F_SEAL_WRITE))
+        if (fstat(fd, &status) || (size_t)status.st_size != wanted ||
+            fcntl(fd, F_GET_SEALS) < (F_SEAL_SHRINK | F_SEAL_WRITE))
             return -EINVAL;
         bytes = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED)
@@ -221,9 +239,13 @@ static int take_descriptors(struct msghdr *received, struct plan *plan)
 
 static ssize_t receive(int fd, struct plan *plan, int *given)
 {
-    static union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int) * MAX_FDS)]; } control;
+    static union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+    } control;
     struct iovec part = {message, sizeof message};
-    struct msghdr received = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr received = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t size = recvmsg(fd, &received, MSG_CMSG_CLOEXEC);
     if (size < 0)
         return errno == EAGAIN || errno == EINTR ? -EAGAIN : 0;

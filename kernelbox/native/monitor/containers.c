@@ -129,9 +129,15 @@ void container_ended(struct container *container)
     if (syscall(SYS_waitid, P_PIDFD, container->watch.fd, &info, WEXITED | WNOHANG, &used) || !info.si_pid)
         return;
     struct kb_answer head = {
-        .type = KB_EXITED, .last = 1, .op = -1, .pid = container->pid, .now_ns = now_ns(),
-        .user_us = microseconds(used.ru_utime), .system_us = microseconds(used.ru_stime),
-        .max_rss_kb = (uint64_t)used.ru_maxrss, .first_op = (uint64_t)container->first_op,
+        .type = KB_EXITED,
+        .last = 1,
+        .op = -1,
+        .pid = container->pid,
+        .now_ns = now_ns(),
+        .user_us = microseconds(used.ru_utime),
+        .system_us = microseconds(used.ru_stime),
+        .max_rss_kb = (uint64_t)used.ru_maxrss,
+        .first_op = (uint64_t)container->first_op,
     };
     *(info.si_code == CLD_EXITED ? &head.status : &head.signal) = info.si_status;
     unlink_container(container);

@@ -1,4 +1,5 @@
-/* After the last process: counters into the record, then the container's traces away. Every operation here may run twice
+/* After the last process: counters into the record, then the container's traces away. Every operation here may run
+ * twice
  * or on what was never made: the same list cleans up after a launch that failed half way. */
 #include "monitor.h"
 
@@ -25,7 +26,7 @@ OPERATION(op_read)
     int error = errno;
     close(fd);
     if (count < 0)
-        return error == ENODEV ? 0 : -error;           /* a counter of a controller that is going away */
+        return error == ENODEV ? 0 : -error; /* a counter of a controller that is going away */
     record_add((uint32_t)op->num[0], text, (size_t)count);
     return 0;
 }
@@ -42,7 +43,8 @@ static bool populated(int events)
 
 OPERATION(op_wait_empty)
 {
-    /* Almost always empty already: a pid namespace ends with all its processes. Only a shared one leaves some to wait for. */
+    /* Almost always empty already: a pid namespace ends with all its processes. Only a shared one leaves some to wait
+     * for. */
     int group = openat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (group < 0)
         return errno == ENOENT ? 0 : -errno;

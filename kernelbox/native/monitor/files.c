@@ -7,8 +7,9 @@
 
 OPERATION(op_open)
 {
-    return keep_fd(plan, op->slot[3],
-                   sys_openat2(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), op->num[0], op->num[1], op->num[2]));
+    return keep_fd(
+        plan, op->slot[3],
+        sys_openat2(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), op->num[0], op->num[1], op->num[2]));
 }
 
 OPERATION(op_mkdir)
@@ -19,7 +20,8 @@ OPERATION(op_mkdir)
 
 OPERATION(op_mknod)
 {
-    return or_errno(mknodat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), (mode_t)op->num[0], (dev_t)op->num[1]));
+    return or_errno(
+        mknodat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), (mode_t)op->num[0], (dev_t)op->num[1]));
 }
 
 OPERATION(op_symlink)
@@ -29,8 +31,8 @@ OPERATION(op_symlink)
 
 OPERATION(op_chown)
 {
-    return or_errno(fchownat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), (uid_t)op->num[0], (gid_t)op->num[1],
-                             AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+    return or_errno(fchownat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), (uid_t)op->num[0],
+                             (gid_t)op->num[1], AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
 }
 
 OPERATION(op_write)
@@ -67,6 +69,6 @@ OPERATION(op_bpf_attach)
 OPERATION(op_hold)
 {
     (void)plan;
-    (void)op;                                          /* naming the slot in the last part is what keeps it: containers.c */
+    (void)op; /* naming the slot in the last part is what keeps it: containers.c */
     return 0;
 }

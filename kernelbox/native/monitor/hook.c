@@ -10,7 +10,10 @@
 
 enum { MAX_STRINGS = 256 };
 
-struct hook { char *arguments[MAX_STRINGS], *environment[MAX_STRINGS]; int input; };
+struct hook {
+    char *arguments[MAX_STRINGS], *environment[MAX_STRINGS];
+    int input;
+};
 
 /* The process id is not known when the plan is made: its place is held by "@PID@" and spaces. */
 static void write_state(int fd, const char *text, uint64_t size, int pid)

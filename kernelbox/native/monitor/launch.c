@@ -117,10 +117,10 @@ OPERATION(op_clone)
         return result;
     long pid = clone_child(plan, op);
     memcpy(plan->slots, kept, sizeof kept);            /* what the child put there are descriptors of the child */
-    prctl(PR_SET_DUMPABLE, 0);                         /* a change of ids in memory that was shared may have reset it */
+    prctl(PR_SET_DUMPABLE, 0); /* a change of ids in memory that was shared may have reset it */
     if (pid < 0)
         return (int)pid;
     if (plan->failed_op >= 0)
         return -plan->failed_errno;
-    return plan->exec_tried ? 0 : -EINTR;              /* killed on its way: by the memory limit, most likely */
+    return plan->exec_tried ? 0 : -EINTR; /* killed on its way: by the memory limit, most likely */
 }

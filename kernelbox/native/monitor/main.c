@@ -1,6 +1,7 @@
 /* kb-monitor LISTENER-ON-0: started by the first launch of a store, gone after its last container and connection.
  *
- * Descriptors from the engine: 0 the listening socket, 1 and 2 the log, 3 the store's monitor lock (held by being open),
+ * Descriptors from the engine: 0 the listening socket, 1 and 2 the log, 3 the store's monitor lock (held by being
+ * open),
  * 4 the runtime folder, 5 (rootless) a socket on which the engine says that the id maps are written. */
 #include "monitor.h"
 
@@ -99,7 +100,7 @@ static int start(bool rootless)
     int result = rootless ? become_root_of_namespace() : 0;
     if (result)
         return fail("become root of a user namespace", result);
-    prctl(PR_SET_DUMPABLE, 0);                         /* nobody traces, reads or overwrites us, nor a child before exec */
+    prctl(PR_SET_DUMPABLE, 0); /* nobody traces, reads or overwrites us, nor a child before exec */
     prctl(PR_SET_NAME, "kb-monitor");
     umask(0);
     for (size_t i = 0; i < sizeof monitor.shared / sizeof *monitor.shared; i++)

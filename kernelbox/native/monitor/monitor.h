@@ -22,7 +22,10 @@ struct plan {
 };
 
 enum watch_kind { WATCH_LISTENER, WATCH_CONNECTION, WATCH_CONTAINER, WATCH_SWEEPER };
-struct watch { enum watch_kind kind; int fd; };        /* what an epoll event points to; first member of its owner */
+struct watch {
+    enum watch_kind kind;
+    int fd;
+};        /* what an epoll event points to; first member of its owner */
 
 struct connection {
     struct watch watch;
@@ -30,12 +33,15 @@ struct connection {
     bool wants_sync;
 };
 
-struct held { int16_t slot; int fd; };
+struct held {
+    int16_t slot;
+    int fd;
+};
 
 struct container {
     struct watch watch;                                /* fd: the pidfd of its first process */
     struct container *next;
-    struct connection *owner;                          /* who is told of the end; NULL once that connection has closed */
+    struct connection *owner; /* who is told of the end; NULL once that connection has closed */
     char token[32];
     bool lease;
     int pid, held_count, after_count, first_op;
@@ -63,8 +69,11 @@ static inline int slot_fd(const struct plan *plan, int slot)
         return AT_FDCWD;
     return slot < KB_SHARED_SLOTS ? plan->slots[slot] : monitor.shared[slot - KB_SHARED_SLOTS];
 }
-static inline const char *text_at(const struct plan *plan, uint32_t offset) { return offset ? plan->text + offset : NULL; }
-int keep_fd(struct plan *plan, int slot, int fd);     /* into the slot, closing what was there; passes -errno on */
+static inline const char *text_at(const struct plan *plan, uint32_t offset)
+{
+    return offset ? plan->text + offset : NULL;
+}
+int keep_fd(struct plan *plan, int slot, int fd); /* into the slot, closing what was there; passes -errno on */
 void drop_fd(struct plan *plan, int slot);
 uint64_t now_ns(void);
 
@@ -75,24 +84,66 @@ void plan_close(struct plan *plan);
 
 /* files.c, mounts.c, process.c, network.c, ending.c: one function an operation */
 #define OPERATION(name) int name(struct plan *plan, const struct kb_op *op)
-OPERATION(op_open); OPERATION(op_mkdir); OPERATION(op_mknod); OPERATION(op_symlink); OPERATION(op_chown);
-OPERATION(op_write); OPERATION(op_setxattr); OPERATION(op_hold);
-OPERATION(op_open_tree); OPERATION(op_set_attr); OPERATION(op_fsopen); OPERATION(op_fsconfig); OPERATION(op_fscreate);
-OPERATION(op_fsmount); OPERATION(op_attach); OPERATION(op_root); OPERATION(op_mask); OPERATION(op_readonly);
-OPERATION(op_mount); OPERATION(op_umount); OPERATION(op_pivot); OPERATION(op_propagation); OPERATION(op_pty_peer);
-OPERATION(op_take_netns); OPERATION(op_give_netns); OPERATION(op_netlink);
-OPERATION(op_clone); OPERATION(op_setns); OPERATION(op_unshare); OPERATION(op_hostname); OPERATION(op_domainname);
-OPERATION(op_bpf_attach); OPERATION(op_session); OPERATION(op_terminal); OPERATION(op_dup); OPERATION(op_close_from);
-OPERATION(op_rlimit); OPERATION(op_umask); OPERATION(op_prctl); OPERATION(op_fsids); OPERATION(op_bounding);
-OPERATION(op_ambient); OPERATION(op_capset); OPERATION(op_groups); OPERATION(op_user); OPERATION(op_keyring);
-OPERATION(op_seccomp); OPERATION(op_chdir); OPERATION(op_hook); OPERATION(op_exec);
-OPERATION(op_read); OPERATION(op_wait_empty); OPERATION(op_rmdir); OPERATION(op_sweep);
+OPERATION(op_open);
+OPERATION(op_mkdir);
+OPERATION(op_mknod);
+OPERATION(op_symlink);
+OPERATION(op_chown);
+OPERATION(op_write);
+OPERATION(op_setxattr);
+OPERATION(op_hold);
+OPERATION(op_open_tree);
+OPERATION(op_set_attr);
+OPERATION(op_fsopen);
+OPERATION(op_fsconfig);
+OPERATION(op_fscreate);
+OPERATION(op_fsmount);
+OPERATION(op_attach);
+OPERATION(op_root);
+OPERATION(op_mask);
+OPERATION(op_readonly);
+OPERATION(op_mount);
+OPERATION(op_umount);
+OPERATION(op_pivot);
+OPERATION(op_propagation);
+OPERATION(op_pty_peer);
+OPERATION(op_take_netns);
+OPERATION(op_give_netns);
+OPERATION(op_netlink);
+OPERATION(op_clone);
+OPERATION(op_setns);
+OPERATION(op_unshare);
+OPERATION(op_hostname);
+OPERATION(op_domainname);
+OPERATION(op_bpf_attach);
+OPERATION(op_session);
+OPERATION(op_terminal);
+OPERATION(op_dup);
+OPERATION(op_close_from);
+OPERATION(op_rlimit);
+OPERATION(op_umask);
+OPERATION(op_prctl);
+OPERATION(op_fsids);
+OPERATION(op_bounding);
+OPERATION(op_ambient);
+OPERATION(op_capset);
+OPERATION(op_groups);
+OPERATION(op_user);
+OPERATION(op_keyring);
+OPERATION(op_seccomp);
+OPERATION(op_chdir);
+OPERATION(op_hook);
+OPERATION(op_exec);
+OPERATION(op_read);
+OPERATION(op_wait_empty);
+OPERATION(op_rmdir);
+OPERATION(op_sweep);
 
 /* beneath.c: paths of the container, always resolved beneath its root */
 int open_beneath(int root, const char *path, enum kb_target make);
 
 /* launch.c */
-int launch_prepare(struct plan *plan);                /* what exec needs, made before clone */
+int launch_prepare(struct plan *plan); /* what exec needs, made before clone */
 void launch_release(struct plan *plan);
 
 /* ending.c */
@@ -104,12 +155,12 @@ int enter_mount_ns(int ns);
 
 /* network.c */
 void pool_configure(const struct plan *plan, int first, int count, int target);
-bool pool_refill_one(void);                           /* true while another one is wanted */
+bool pool_refill_one(void); /* true while another one is wanted */
 
 /* sweeper.c */
 int sweep(int parent, const char *name, int trash);
 bool sweeper_idle(void);
-void sweeper_report(void);                            /* the sweeper has said how much it has done */
+void sweeper_report(void); /* the sweeper has said how much it has done */
 void sweeper_end(void);
 
 /* containers.c */
@@ -121,7 +172,8 @@ void containers_release(struct connection *owner);
 /* connections.c */
 void connection_accept(void);
 void connection_ready(struct connection *connection);
-void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count, int reveal);
+void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count,
+            int reveal);
 void connections_report_sync(void);
 int watch_add(struct watch *watch);
 

@@ -1,4 +1,5 @@
-/* Operations on mounts. Mounts are made detached and attached to descriptors; inside a container no path is used twice. */
+/* Operations on mounts. Mounts are made detached and attached to descriptors; inside a container no path is used
+ * twice. */
 #include "monitor.h"
 
 #include <linux/openat2.h>
@@ -19,8 +20,8 @@ OPERATION(op_open_tree)
 OPERATION(op_set_attr)
 {
     int userns = op->slot[1] == KB_NO_SLOT ? -1 : slot_fd(plan, op->slot[1]);
-    return sys_mount_setattr(slot_fd(plan, op->slot[0]), "", AT_EMPTY_PATH | (unsigned int)op->num[3], op->num[0], op->num[1],
-                             op->num[2], userns);
+    return sys_mount_setattr(slot_fd(plan, op->slot[0]), "", AT_EMPTY_PATH | (unsigned int)op->num[3], op->num[0],
+                             op->num[1], op->num[2], userns);
 }
 
 OPERATION(op_fsopen) { return keep_fd(plan, op->slot[3], sys_fsopen(text_at(plan, op->text[0]))); }
@@ -39,13 +40,14 @@ OPERATION(op_fsconfig)
 {
     int fs = slot_fd(plan, op->slot[0]);
     int aux = op->slot[1] == KB_NO_SLOT ? 0 : slot_fd(plan, op->slot[1]);
-    return with_kernel_words(fs, sys_fsconfig(fs, (unsigned int)op->num[0], text_at(plan, op->text[0]),
-                                              text_at(plan, op->text[1]), aux));
+    return with_kernel_words(
+        fs, sys_fsconfig(fs, (unsigned int)op->num[0], text_at(plan, op->text[0]), text_at(plan, op->text[1]), aux));
 }
 
 OPERATION(op_fscreate)
 {
-    /* Overlay makes its work folder as the caller. On an idmapped upper layer that must be an id of the container, or it
+    /* Overlay makes its work folder as the caller. On an idmapped upper layer that must be an id of the container, or
+     * it
      * silently becomes read-only; and the change of id must not cost us our capabilities. */
     int fs = slot_fd(plan, op->slot[0]);
     bool other = op->num[0] || op->num[1];
@@ -82,7 +84,8 @@ OPERATION(op_attach)
             close(target);
         return target < 0 ? target : 0;
     }
-    int result = sys_move_mount(slot_fd(plan, op->slot[0]), "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    int result =
+        sys_move_mount(slot_fd(plan, op->slot[0]), "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
     close(target);
     return result;
 }

@@ -1,4 +1,5 @@
-/* Mount namespaces of the monitor: the host's, where paths are looked up; the template, which every container's is a copy
+/* Mount namespaces of the monitor: the host's, where paths are looked up; the template, which every container's is a
+ * copy
  * of; the workshop, where kernels that mount overlays only by path find their layers. The last two hold one small tmpfs
  * each, so that copying the template does not cost a microsecond for every mount of the host. */
 #include "monitor.h"
@@ -13,7 +14,8 @@ static int open_own(int *fd, const char *kind)
     return *fd < 0 ? -errno : 0;
 }
 
-/* Mounting proc and sysfs from inside a user namespace needs both visible already (mount_too_revealing in the kernel). */
+/* Mounting proc and sysfs from inside a user namespace needs both visible already (mount_too_revealing in the
+ * kernel). */
 static int keep_visible(const char *source, const char *name)
 {
     if (mkdirat(AT_FDCWD, name, 0755))
@@ -51,7 +53,7 @@ static int empty_namespace(int *ns, bool visible)
     if (!result && fchdir(root))
         result = -errno;
     close(root);
-    if (!result && visible)                            /* "/" is still the host's root, "." the new one */
+    if (!result && visible) /* "/" is still the host's root, "." the new one */
         result = keep_visible("/proc", "proc");
     if (!result && visible)
         result = keep_visible("/sys", "sys");
@@ -77,7 +79,7 @@ int namespaces_open(bool rootless)
         return -errno;
     int result = 0;
     if (rootless && (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
-        result = -errno;                               /* the host's own cannot be entered again: a copy that follows it */
+        result = -errno; /* the host's own cannot be entered again: a copy that follows it */
     if (!result)
         result = open_own(&monitor.host_ns, "self/ns/mnt");
     if (!result)

@@ -117,7 +117,8 @@ OPERATION(op_capset)
     return or_errno(syscall(SYS_capset, &head, data));
 }
 
-/* glibc's setgroups and setresuid would tell "all threads", of which this borrowed memory has none: plain system calls. */
+/* glibc's setgroups and setresuid would tell "all threads", of which this borrowed memory has none: plain system
+ * calls. */
 OPERATION(op_groups) { return or_errno(syscall(SYS_setgroups, op->num[0], text_at(plan, op->text[0]))); }
 
 OPERATION(op_user)
@@ -137,7 +138,8 @@ OPERATION(op_keyring)
 
 OPERATION(op_seccomp)
 {
-    struct sock_fprog program = {(unsigned short)op->num[0], (struct sock_filter *)(uintptr_t)text_at(plan, op->text[0])};
+    struct sock_fprog program = {(unsigned short)op->num[0],
+                                 (struct sock_filter *)(uintptr_t)text_at(plan, op->text[0])};
     return or_errno(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
 }
 

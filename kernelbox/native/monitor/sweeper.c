@@ -1,4 +1,5 @@
-/* A process beside the monitor that deletes what containers leave behind, so that no launch waits for it. What is to go is
+/* A process beside the monitor that deletes what containers leave behind, so that no launch waits for it. What is to
+ * go is
  * first renamed into a trash folder: whoever opens the store after a crash empties that. */
 #include "monitor.h"
 
@@ -11,20 +12,26 @@
 
 struct job { char name[64]; };
 
-static struct { struct watch watch; pid_t pid; int trash; unsigned int asked, done; } sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0};
+static struct {
+    struct watch watch;
+    pid_t pid;
+    int trash;
+    unsigned int asked, done;
+} sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0};
 
 static void remove_tree(int parent, const char *name, dev_t device)
 {
     if (!unlinkat(parent, name, 0) || errno == ENOENT)
         return;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)                                        /* overlay's work folder has mode 000: not even root's own, rootless */
-        fd = fchmodat(parent, name, 0700, 0) ? -1 : openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) /* overlay's work folder has mode 000: not even root's own, rootless */
+        fd = fchmodat(parent, name, 0700, 0) ? -1
+                                             : openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return;
     struct stat status;
     DIR *folder = NULL;
-    if (!fstat(fd, &status) && status.st_dev == device)  /* never across a mount */
+    if (!fstat(fd, &status) && status.st_dev == device) /* never across a mount */
         folder = fdopendir(fd);
     if (!folder) {
         close(fd);
@@ -62,7 +69,7 @@ static int sweeper_start(int trash)
         return -errno;
     if (sweeper.pid == 0) {
         if (dup2(ends[1], 0) < 0 || dup2(trash, 1) < 0 || syscall(SYS_close_range, 2U, ~0U, 0))
-            _exit(1);                                  /* the lock and the connections are the monitor's alone */
+            _exit(1); /* the lock and the connections are the monitor's alone */
         sweeper_main(0, 1);
     }
     close(ends[1]);
@@ -88,7 +95,7 @@ int sweep(int parent, const char *name, int trash)
     if (renameat(parent, name, trash, job.name))
         return errno == ENOENT ? 0 : -errno;
     if (send(sweeper.watch.fd, &job, sizeof job, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof job)
-        sweeper.asked++;                               /* a full queue only means that it is emptied when the store opens */
+        sweeper.asked++; /* a full queue only means that it is emptied when the store opens */
     return 0;
 }
 

@@ -29,33 +29,38 @@ static bool strings_fit(const struct kb_request *head, const char *text, uint32_
 static bool operands_fit(const struct kb_request *head, const struct kb_op *op, const char *text)
 {
     switch (op->code) {
-    case KB_OP_WRITE:
-        return op->text[0] && bytes_fit(head, op->text[1], op->num[0], 1);
-    case KB_OP_SETXATTR:
-        return op->text[0] && op->text[1] && bytes_fit(head, op->text[2], op->num[0], 1);
-    case KB_OP_NETLINK:
-        return bytes_fit(head, op->text[0], op->num[0], 1);
-    case KB_OP_SECCOMP:
-        return op->num[0] <= 0xffff && bytes_fit(head, op->text[0], op->num[0], 8);
-    case KB_OP_GROUPS:
-        return bytes_fit(head, op->text[0], op->num[0], 4);
-    case KB_OP_MOUNT:
-        return op->num[1] < head->text_size;
+    case KB_OP_WRITE: return op->text[0] && bytes_fit(head, op->text[1], op->num[0], 1);
+    case KB_OP_SETXATTR: return op->text[0] && op->text[1] && bytes_fit(head, op->text[2], op->num[0], 1);
+    case KB_OP_NETLINK: return bytes_fit(head, op->text[0], op->num[0], 1);
+    case KB_OP_SECCOMP: return op->num[0] <= 0xffff && bytes_fit(head, op->text[0], op->num[0], 8);
+    case KB_OP_GROUPS: return bytes_fit(head, op->text[0], op->num[0], 4);
+    case KB_OP_MOUNT: return op->num[1] < head->text_size;
     case KB_OP_EXEC:
         return strings_fit(head, text, op->text[0], op->num[0]) && strings_fit(head, text, op->text[1], op->num[1]) &&
                op->num[2] && strings_fit(head, text, op->text[2], op->num[2]);
     case KB_OP_HOOK:
         return op->num[0] && strings_fit(head, text, op->text[0], op->num[0]) &&
                strings_fit(head, text, op->text[1], op->num[1]) && bytes_fit(head, op->text[2], op->num[2], 1);
-    case KB_OP_OPEN: case KB_OP_MKDIR: case KB_OP_MKNOD: case KB_OP_FSOPEN: case KB_OP_ATTACH: case KB_OP_MASK:
-    case KB_OP_READONLY: case KB_OP_UMOUNT: case KB_OP_PIVOT: case KB_OP_PROPAGATION: case KB_OP_HOSTNAME:
-    case KB_OP_DOMAINNAME: case KB_OP_CHDIR: case KB_OP_CHOWN: case KB_OP_READ: case KB_OP_WAIT_EMPTY: case KB_OP_RMDIR:
-    case KB_OP_SWEEP:
-        return op->text[0];
-    case KB_OP_SYMLINK:
-        return op->text[0] && op->text[1];
-    default:
-        return true;
+    case KB_OP_OPEN:
+    case KB_OP_MKDIR:
+    case KB_OP_MKNOD:
+    case KB_OP_FSOPEN:
+    case KB_OP_ATTACH:
+    case KB_OP_MASK:
+    case KB_OP_READONLY:
+    case KB_OP_UMOUNT:
+    case KB_OP_PIVOT:
+    case KB_OP_PROPAGATION:
+    case KB_OP_HOSTNAME:
+    case KB_OP_DOMAINNAME:
+    case KB_OP_CHDIR:
+    case KB_OP_CHOWN:
+    case KB_OP_READ:
+    case KB_OP_WAIT_EMPTY:
+    case KB_OP_RMDIR:
+    case KB_OP_SWEEP: return op->text[0];
+    case KB_OP_SYMLINK: return op->text[0] && op->text[1];
+    default: return true;
     }
 }
 

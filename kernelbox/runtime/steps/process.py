@@ -1,8 +1,7 @@
-"""Steps that make the process what it is to be: namespaces, ids, rights, limits, and at last the program."""
+"""Steps that make the process what it is to be: namespaces, names, session, and at last the program."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,30 +13,18 @@ __all__ = [
     "ActAs",
     "ChangeFolder",
     "CloseDescriptors",
-    "DropBounding",
     "EndWithMonitor",
     "Exec",
     "JoinNamespace",
-    "KeepCapabilities",
-    "LoadSeccomp",
-    "NewKeyring",
     "NewNamespaces",
     "NewSession",
-    "NoNewPrivileges",
-    "RaiseAmbient",
     "RunHook",
     "SendNetlink",
-    "SetCapabilities",
     "SetDomainname",
-    "SetGroups",
     "SetHostname",
-    "SetLimit",
-    "SetOomScore",
     "SetStandardStreams",
     "SetSysctl",
     "SetTimeOffsets",
-    "SetUmask",
-    "SetUser",
     "TakeNetworkNamespace",
     "UnshareNamespaces",
 ]
@@ -218,64 +205,6 @@ class SetTimeOffsets(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class SetOomScore(Step):
-    """How soon the kernel kills this process when memory runs out: before the notebook."""
-
-    syscall: ClassVar[str] = "openat2 write"
-    score: int
-    proc: str
-    optional: bool = False
-
-    def describe(self) -> str:
-        return f"set the out-of-memory score {self.score}"
-
-    def encode(self, out: Encoder) -> None:
-        raw = str(self.score).encode()
-        texts = (out.string("self/oom_score_adj"), out.string(raw))
-        out.add(
-            lib.KB_OP_WRITE,
-            len(raw),
-            lib.O_WRONLY,
-            0,
-            lib.RESOLVE_BENEATH,
-            at=self.proc,
-            text=texts,
-            flags=MAY_FAIL if self.optional else 0,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SetLimit(Step):
-    """A resource limit of setrlimit(2)."""
-
-    syscall: ClassVar[str] = "setrlimit"
-    resource: int
-    soft: int
-    hard: int
-    name: str
-
-    def describe(self) -> str:
-        return f"limit {self.name} to {self.soft}:{self.hard}"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_RLIMIT, self.resource, self.soft, self.hard)
-
-
-@dataclass(frozen=True, slots=True)
-class SetUmask(Step):
-    """The permissions that new files do not get."""
-
-    syscall: ClassVar[str] = "umask"
-    mask: int
-
-    def describe(self) -> str:
-        return f"set the umask {self.mask:04o}"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_UMASK, self.mask)
-
-
-@dataclass(frozen=True, slots=True)
 class NewSession(Step):
     """A session of its own; with `terminal`, that is its controlling one."""
 
@@ -320,19 +249,6 @@ class CloseDescriptors(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class NewKeyring(Step):
-    """A session keyring of its own: keys of whoever started the monitor stay outside."""
-
-    syscall: ClassVar[str] = "keyctl"
-
-    def describe(self) -> str:
-        return "begin a session keyring"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_KEYRING)
-
-
-@dataclass(frozen=True, slots=True)
 class ChangeFolder(Step):
     """The working directory."""
 
@@ -347,106 +263,6 @@ class ChangeFolder(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DropBounding(Step):
-    """Capabilities outside `mask` can never be had again, by no program (capabilities(7), bounding set)."""
-
-    syscall: ClassVar[str] = "prctl"
-    mask: int
-
-    def describe(self) -> str:
-        return "drop capabilities from the bounding set"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_BOUNDING, self.mask)
-
-
-@dataclass(frozen=True, slots=True)
-class KeepCapabilities(Step):
-    """A change of user id shall not clear the permitted set, which the next steps set as the configuration says."""
-
-    syscall: ClassVar[str] = "prctl"
-
-    def describe(self) -> str:
-        return "keep capabilities over the change of user"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_PRCTL, lib.PR_SET_KEEPCAPS, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class SetGroups(Step):
-    """Supplementary groups."""
-
-    syscall: ClassVar[str] = "setgroups"
-    groups: tuple[int, ...]
-
-    def describe(self) -> str:
-        return "set groups " + (" ".join(map(str, self.groups)) or "to none")
-
-    def encode(self, out: Encoder) -> None:
-        raw = struct.pack(f"={len(self.groups)}I", *self.groups)
-        out.add(lib.KB_OP_GROUPS, len(self.groups), text=(out.string(raw) if raw else 0,))
-
-
-@dataclass(frozen=True, slots=True)
-class SetUser(Step):
-    """Real, effective and saved ids."""
-
-    syscall: ClassVar[str] = "setresgid setresuid"
-    uid: int
-    gid: int
-
-    def describe(self) -> str:
-        return f"become user {self.uid}:{self.gid}"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_USER, self.uid, self.gid)
-
-
-@dataclass(frozen=True, slots=True)
-class SetCapabilities(Step):
-    """Effective, permitted and inheritable sets."""
-
-    syscall: ClassVar[str] = "capset"
-    effective: int
-    permitted: int
-    inheritable: int
-
-    def describe(self) -> str:
-        return f"set {self.permitted.bit_count()} capabilities"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_CAPSET, self.effective, self.permitted, self.inheritable)
-
-
-@dataclass(frozen=True, slots=True)
-class RaiseAmbient(Step):
-    """Capabilities that survive exec of an ordinary program."""
-
-    syscall: ClassVar[str] = "prctl"
-    mask: int
-
-    def describe(self) -> str:
-        return f"raise {self.mask.bit_count()} ambient capabilities"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_AMBIENT, self.mask)
-
-
-@dataclass(frozen=True, slots=True)
-class NoNewPrivileges(Step):
-    """Setuid programs and file capabilities give nothing any more (no_new_privs)."""
-
-    syscall: ClassVar[str] = "prctl"
-
-    def describe(self) -> str:
-        return "forbid new privileges"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_PRCTL, lib.PR_SET_NO_NEW_PRIVS, 1)
-
-
-@dataclass(frozen=True, slots=True)
 class EndWithMonitor(Step):
     """A temporary container ends when the monitor is killed. A change of user clears this, so it comes after it."""
 
@@ -457,20 +273,6 @@ class EndWithMonitor(Step):
 
     def encode(self, out: Encoder) -> None:
         out.add(lib.KB_OP_PRCTL, lib.PR_SET_PDEATHSIG, 9)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadSeccomp(Step):
-    """The filter of system calls: classic BPF, compiled before."""
-
-    syscall: ClassVar[str] = "seccomp"
-    code: bytes
-
-    def describe(self) -> str:
-        return f"load the system call filter ({len(self.code) // 8} instructions)"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_SECCOMP, len(self.code) // 8, text=(out.string(self.code),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""`kernelbox` for people: its help, its verbs, and their help, by click."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+
+import click
+
+from kernelbox import __version__
+from kernelbox.errors import InvalidOption
+
+__all__ = ["main", "show_help"]
+
+VERBS = {
+    "Containers": {
+        "run": "run a command in a new container",
+        "explain": "run it, and show every step of its start with its time",
+    },
+    "This machine": {
+        "doctor": "what works here, what does not, and what mends it",
+        "version": "the version of kernelbox and of what it runs on",
+    },
+}
+
+INTRODUCTION = """Containers in milliseconds, with nothing to install and no daemon.
+
+A container is a process that sees a machine of its own: its own files, processes, users, network and limits. The image
+`host` is always there: a private copy of this machine's programs, of which nothing that happens inside is kept.
+"""
+
+EXAMPLES = {
+    "a shell of its own, where nothing can be broken": "kernelbox run -it host",
+    "a program with limits, and a folder of yours": "kernelbox run --memory 256m --cpus 1 -v $PWD:/data host python3 /data/job.py",
+}
+
+
+class Verbs(click.Group):
+    """The verbs in groups; the module of each is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for section in VERBS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            raise InvalidOption(
+                f"there is no command {name!r}",
+                hint=f"did you mean {near[0]}?" if near else "kernelbox --help lists them",
+            )
+        if name in ("run", "explain"):
+            from kernelbox.cli.launching import launching_command
+
+            return launching_command(name)
+        command = importlib.import_module(f"kernelbox.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("kernelbox", "COMMAND [ARGS]...")
+        for paragraph in INTRODUCTION.strip().split("\n\n"):
+            formatter.write_paragraph()
+            formatter.write_text(paragraph)
+        for section, verbs in VERBS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(verbs.items()))
+        with formatter.section("Examples"):
+            for what, line in EXAMPLES.items():
+                formatter.write(f"  {line}\n      {what}\n")
+        formatter.write_paragraph()
+        formatter.write_text("kernelbox COMMAND --help says more about each; kernelbox --version is the version.")
+
+
+@click.group(
+    cls=Verbs,
+    name="kernelbox",
+    invoke_without_command=True,
+    context_settings={"max_content_width": 100, "terminal_width": None},
+)
+@click.version_option(__version__, message="kernelbox %(version)s")
+@click.pass_context
+def app(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(words: Sequence[str]) -> int:
+    """Returns the exit code. Raises KernelBoxError, InvalidOption for words that click does not like."""
+    try:
+        code = app.main(list(words), prog_name="kernelbox", standalone_mode=False)
+    except click.ClickException as error:
+        message = error.format_message().rstrip(".")
+        raise InvalidOption(f"{message[:1].lower()}{message[1:]}", hint="kernelbox --help says what there is") from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
+
+
+def show_help(verb: str) -> int:
+    """Prints the help of a verb."""
+    return main([verb, "--help"])

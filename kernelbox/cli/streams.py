@@ -1,0 +1,85 @@
+"""The standard streams of this process, as a container gets and gives them."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from kernelbox.errors import InvalidOption
+from kernelbox.runtime.launch import Launch
+
+__all__ = ["Output", "standard_input", "write"]
+
+_CHUNK = 65536
+
+
+class Output:
+    """Writes what comes from the container to `streams`, for its output and its errors.
+
+    Where that cannot be written any more the container is killed; `failure` says why."""
+
+    def __init__(self, streams: tuple[int, int]) -> None:
+        self.failure: OSError | None = None
+        self.launch: Launch | None = None
+        self._streams = streams
+
+    def __call__(self, stream: int, chunk: bytes) -> None:
+        assert self.launch is not None
+        outcome = self.launch.outcome
+        outcome.out.clear()  # what was shown need not be kept: output may be endless
+        outcome.err.clear()
+        if self.failure is not None:
+            return
+        try:
+            write(self._streams[stream - 1], chunk)
+        except OSError as error:
+            self.failure = error
+            self.launch.kill()
+
+
+def write(descriptor: int, content: bytes) -> None:
+    """All of it, also where the descriptor does not block (it may be shared with a program that set it so)."""
+    rest = memoryview(content)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+@contextmanager
+def standard_input() -> Iterator[IO[bytes] | None]:
+    """Our standard input as a container may have it: files and pipes as they are; None where it is closed.
+
+    A terminal or another device is copied through a pipe instead: who has it could do more than read."""
+    try:
+        kind = os.fstat(0).st_mode
+    except OSError:  # closed: `<&-`
+        yield None
+        return
+    if stat.S_ISDIR(kind):
+        raise InvalidOption("the standard input is a folder", hint="to show a folder in the container use --volume")
+    if stat.S_ISREG(kind) or stat.S_ISFIFO(kind):
+        with open(0, "rb", buffering=0, closefd=False) as file:
+            yield file
+        return
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    # It may wait for input that never comes, so nobody waits for it.
+    threading.Thread(target=_copy, args=(writing,), name="kernelbox input", daemon=True).start()
+    with open(reading, "rb", buffering=0) as file:
+        yield file
+
+
+def _copy(writing: int) -> None:
+    try:
+        while content := os.read(0, _CHUNK):
+            os.write(writing, content)
+    except OSError:  # either end has gone: the container will not read, or the terminal was closed
+        return
+    finally:
+        os.close(writing)
