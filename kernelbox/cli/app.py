@@ -32,7 +32,7 @@ A container is a process that sees a machine of its own: its own files, processe
 
 EXAMPLES = {
     "a shell of its own, where nothing can be broken": "kernelbox run -it host",
-    "a program with limits, and a folder of yours": "kernelbox run --memory 256m --cpus 1 -v $PWD:/data host python3 /data/job.py",
+    "a program with limits and a folder of yours": "kernelbox run --memory 256m -v .:/data host python3 /data/job.py",
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kernelbox.oci.value import frozen
 from kernelbox.runtime.plan import Plan
@@ -12,9 +13,15 @@ from kernelbox.runtime.trace import TraceRow
 
 __all__ = ["PlanRow", "plan_rows", "plan_text", "trace_text"]
 
-_BAR = 20
-_SYSCALLS = 22
+_BAR = 16
+_SYSCALLS = 24
+_WHERE = 8
+_TIME = 9
+_WIDEST, _NARROWEST, _ELSEWHERE = 160, 100, 120
+"""Columns: at most, at least, and where the text goes to a file."""
+_LAST = "after"
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
+_EIGHTHS = "▏▎▍▌▋▊▉█"
 
 
 @frozen
@@ -38,52 +45,76 @@ def plan_rows(plan: Plan) -> tuple[PlanRow, ...]:
 
 def plan_text(rows: Sequence[PlanRow], width: int | None = None) -> str:
     """A line for each step: number, where it runs, what it does, by which system calls."""
-    room = (width or _width()) - 4 - 9 - 2 - _SYSCALLS
+    room = (width or _width()) - 4 - _WHERE - 1 - _SYSCALLS
     what = min(room, max((len(_short(row.what)) for row in rows), default=0))
-    lines = [f"{'':>3} {'where':<8} {'what':<{what}}  system calls"]
-    lines += [f"{row.number:>3} {row.where:<8} {_cut(_short(row.what), what):<{what}}  {row.syscall}" for row in rows]
+    lines = [f"{'':>3} {'where':<{_WHERE}}{'what':<{what}} system calls"]
+    lines += [
+        f"{row.number:>3} {row.where:<{_WHERE}}{_cut(_short(row.what), what):<{what}} {row.syscall}" for row in rows
+    ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def trace_text(rows: Sequence[TraceRow], width: int | None = None) -> str:
-    """The same for steps that were done, with start, duration and a bar. The step that failed says why."""
+    """The same for steps that were done, with start, duration and a bar. The step that failed says why.
+
+    The time that the command itself ran is left out of the bars."""
     if not rows:
         return "no step was done\n"
-    total = max(row.start_us + row.duration_us for row in rows) or 1.0
-    room = (width or _width()) - 4 - 9 - 2 - _SYSCALLS - 9 - 9 - 2 - _BAR
+    room = (width or _width()) - 4 - _WHERE - 1 - _SYSCALLS - 2 * _TIME - 2 - _BAR
     what = max(20, min(room, max(len(_short(row.what)) for row in rows)))
-    longest = max(rows, key=lambda row: row.duration_us)
-    lines = [
-        f"{len(rows)} steps in {_time(total)}, the longest: {_short(longest.what)} ({_time(longest.duration_us)})",
-        f"{'':>3} {'where':<8} {'what':<{what}}  {'system calls':<{_SYSCALLS}} {'start':>8} {'took':>8}",
-    ]
-    lines += [_trace_line(row, what, total) for row in rows]
+    launch = [row for row in rows if row.where != _LAST]
+    rest = [row for row in rows if row.where == _LAST]
+    ran = rest[0].start_us - _end(launch) if rest and launch else 0.0
+    total = _end(rows) - ran or 1.0
+    head = (
+        f"{'':>3} {'where':<{_WHERE}}{'what':<{what}} {'system calls':<{_SYSCALLS}}{'start':>{_TIME}}{'took':>{_TIME}}"
+    )
+    lines = [_summary(launch, rest), head, *(_line(row, what, total, 0.0) for row in launch)]
+    if rest:
+        lines.append(f"    {'':<{_WHERE}}the command runs for {_time(ran)}")
+    lines += [_line(row, what, total, ran) for row in rest]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _trace_line(row: TraceRow, what: int, total: float) -> str:
-    import os
+def _end(rows: Sequence[TraceRow]) -> float:
+    return max((row.start_us + row.duration_us for row in rows), default=0.0)
 
-    calls = _cut(row.syscall, _SYSCALLS)
-    times = f"{_time(row.start_us):>8} {_time(row.duration_us):>8}"
-    end = (
-        f"failed: {os.strerror(row.errno).lower()}"
-        if row.errno
-        else _bar(row.start_us / total, row.duration_us / total)
-    )
-    return f"{row.number:>3} {row.where:<8} {_cut(_short(row.what), what):<{what}}  {calls:<{_SYSCALLS}} {times}  {end}"
+
+def _summary(launch: Sequence[TraceRow], rest: Sequence[TraceRow]) -> str:
+    parts = [f"started in {_time(_end(launch))} by {len(launch)} steps"]
+    if rest:
+        parts.append(f"cleaned up in {_time(_end(rest) - rest[0].start_us)} by {len(rest)}")
+    longest = max(_single([*launch, *rest]), key=lambda row: row.duration_us)
+    return f"{', '.join(parts)}; the longest is {longest.number}: {_short(longest.what)} ({_time(longest.duration_us)})"
+
+
+def _single(rows: Sequence[TraceRow]) -> Iterator[TraceRow]:
+    """Without the steps that last until others have been done, as clone3 with CLONE_VFORK does until exec."""
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        if following is None or row.start_us + row.duration_us <= following.start_us:
+            yield row
+
+
+def _line(row: TraceRow, what: int, total: float, ran: float) -> str:
+    text = f"{row.number:>3} {row.where:<{_WHERE}}{_cut(_short(row.what), what):<{what}}"
+    calls = f"{_cut(row.syscall, _SYSCALLS - 1):<{_SYSCALLS}}"
+    times = f"{_time(row.start_us):>{_TIME}}{_time(row.duration_us):>{_TIME}}"
+    bar = _bar((row.start_us - ran) / total, row.duration_us / total)
+    return f"{text} {calls}{times}  {f'failed: {os.strerror(row.errno).lower()}' if row.errno else bar}"
 
 
 def _bar(start: float, length: float) -> str:
-    """In eighths of a character at its end; a step is never invisible."""
+    """In eighths of a character; a step is never invisible."""
     first = min(int(start * _BAR), _BAR - 1)
-    eighths = max(1, round(length * _BAR * 8))
-    whole, rest = divmod(min(eighths, (_BAR - first) * 8), 8)
-    return " " * first + "█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+    eighths = min(max(1, round(length * _BAR * 8)), (_BAR - first) * 8)
+    whole, rest = divmod(eighths, 8)
+    return " " * first + _EIGHTHS[-1] * whole + (_EIGHTHS[rest - 1] if rest else "")
 
 
 def _time(microseconds: float) -> str:
-    """As people say it: `3.2 µs`, `412 µs`, `1.84 ms`."""
+    """As people say it: `3.2 µs`, `412 µs`, `1.84 ms`, `2.5 s`."""
+    if microseconds >= 1_000_000:
+        return f"{microseconds / 1_000_000:.2f} s"
     if microseconds >= 1000:
         return f"{microseconds / 1000:.2f} ms"
     return f"{microseconds:.1f} µs" if microseconds < 10 else f"{microseconds:.0f} µs"
@@ -99,4 +130,4 @@ def _cut(text: str, width: int) -> str:
 
 
 def _width() -> int:
-    return max(90, min(shutil.get_terminal_size((100, 24)).columns, 160))
+    return max(_NARROWEST, min(shutil.get_terminal_size((_ELSEWHERE, 24)).columns, _WIDEST))

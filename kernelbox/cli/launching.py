@@ -41,7 +41,8 @@ such command, 128 and the number of the signal that ended it. Options are those 
 )
 EXPLAIN = About(
     "kernelbox explain [OPTIONS] IMAGE [COMMAND] [ARG...]",
-    """Run a command in a new container and show how: a row for each step of the start and the end, where it runs (outside, inside the new namespaces, or after the end), its system calls, when it began and how long it took.
+    """Run a command in a new container and show how: a row for each step of the start and the end, where it runs
+(outside, inside the new namespaces, or after the end), its system calls, when it began and how long it took.
 
 The steps go to standard output, what the command prints to standard error. Options are those of kernelbox run.""",
     (
@@ -89,7 +90,7 @@ class LaunchingCommand(click.Command):
         for option in (*self._own, *OPTIONS):
             groups.setdefault(option.group, []).append((_flags(option), help_text(option)))
         for group, rows in groups.items():
-            with formatter.section(f"{group.capitalize()} options"):
+            with formatter.section(group.capitalize()):
                 formatter.write_dl(rows, col_max=34)
 
 

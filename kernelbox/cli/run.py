@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from kernelbox.cli.request import RUN_OPTIONS, read
+from kernelbox.cli.session import Session
 from kernelbox.engine.engine import Engine
 
 __all__ = ["main"]
@@ -17,8 +19,6 @@ def main(words: Sequence[str]) -> int:
         from kernelbox.cli.app import show_help
 
         return show_help("run")
-    from kernelbox.cli.session import Session
-
     with Engine() as box:
         session = Session(box, request)
         try:
@@ -28,11 +28,7 @@ def main(words: Sequence[str]) -> int:
                 _explain(session)
 
 
-def _explain(session: object) -> None:
-    import sys
-
+def _explain(session: Session) -> None:
     from kernelbox.cli import launch_table
-    from kernelbox.cli.session import Session
 
-    assert isinstance(session, Session)
     sys.stderr.write(launch_table.trace_text(session.trace()))

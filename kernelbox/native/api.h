@@ -37,19 +37,9 @@ int kb_bpf_attach(int cgroup, int program);
 int kb_bpf_count(int cgroup);                         /* device programs attached to the cgroup */
 
 /* -- seccomp: libseccomp, opened at run time --------------------------------------------------------------------- */
-struct kb_seccomp_rule {
-    const char *syscall;
-    uint32_t action;
-    uint32_t compares;                                /* 0 to 6 argument tests, all of which must hold */
-    uint32_t argument[6];
-    uint32_t operation[6];                            /* enum scmp_compare */
-    uint64_t a[6], b[6];
-};
-/* Compiles rules to classic BPF of the native architecture; every other architecture is killed. Returns the number of
- * bytes written, -ENOENT where libseccomp is not installed, -E2BIG where `size` is too small. Unknown names are
- * skipped. */
-int kb_seccomp_compile(const struct kb_seccomp_rule *rules, size_t count, uint32_t default_action, void *code,
-                       size_t size);
+/* numbers[i] becomes the native number of names[i], -1 where libseccomp does not know it here; numbers[count] the native
+ * AUDIT_ARCH_*. Returns -ENOENT where libseccomp is not installed. */
+int kb_syscall_numbers(const char *const names[], size_t count, int numbers[]);
 
 /* -- the monitor ------------------------------------------------------------------------------------------------- */
 int kb_memfd_sealed(const char *name, const void *bytes, size_t size);
@@ -72,24 +62,24 @@ struct kb_talk {
     size_t size;
     const int *fds;
     int count;
-    int pipes;                                        /* bit 0, 1, 2: make a pipe for stdin, stdout, stderr */
+    int pipes; /* bit 0, 1, 2: make a pipe for stdin, stdout, stderr */
     int sent;
     /* our ends of the pipes: -1 where there is none or it has ended */
     int inp, out, err;
     const char *input;
     size_t input_size, input_done;
-    char *out_buffer, *err_buffer;                    /* filled from 0; the caller empties them and zeroes *_used */
+    char *out_buffer, *err_buffer; /* filled from 0; the caller empties them and zeroes *_used */
     size_t buffer_size, out_used, err_used;
     /* answers: messages from the monitor, one after the other, each led by its uint32_t length */
     char *reply;
     size_t reply_size, reply_used;
-    int finished;                                     /* the last message of the conversation has come */
-    int received_fd;                                  /* a descriptor that came with an answer (a terminal), or -1 */
-    int adopt;                                        /* read a terminal that comes as `out` instead */
+    int finished; /* the last message of the conversation has come */
+    int received_fd; /* a descriptor that came with an answer (a terminal), or -1 */
+    int adopt; /* read a terminal that comes as `out` instead */
 };
 /* Sends what is to send, then moves bytes until something is worth waking Python for: KB_DONE, KB_FULL (a buffer is
  * full),
  * KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a
  * signal. */
 int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
-int kb_connect(const char *path);                     /* a SOCK_SEQPACKET connection to a UNIX socket */
+int kb_connect(const char *path); /* a SOCK_SEQPACKET connection to a UNIX socket */

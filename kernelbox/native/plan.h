@@ -24,6 +24,8 @@ enum kb_op_code {
     KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing */
     KB_OP_ROOT, /* the mount slot[0] over "/", then chroot into it */
     KB_OP_MASK, /* hide text[0] beneath root slot[1]: a folder under a clone of slot[0], else under one of slot[2] */
+    KB_OP_MASK_KERNEL, /* a path of procfs or sysfs: bind slot[0] (with num[0]) or slot[2] over text[0] */
+    KB_OP_PROTECT_KERNEL, /* bind text[0] of procfs or sysfs on itself with flags num[0] of mount(2) */
     KB_OP_READONLY, /* bind text[0] beneath root slot[1] on itself with attributes num[0]; a missing path is fine */
     KB_OP_MOUNT, /* mount(text[0], text[1], text[2], flags num[0], text at num[1]) */
     KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */

@@ -131,11 +131,11 @@ def _node(device: Device) -> tuple[str, int, int]:
 
 
 def hide_steps(config: Config, target: Target) -> Iterator[Step]:
-    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot
-    come."""
+    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot come."""
     if config.linux is None:
         return
-    masked = existing(config.linux.masked_paths)
+    fresh = tuple(mount.destination + "/" for mount in config.mounts if mount.type in EARLY)
+    masked = existing(config.linux.masked_paths, fresh)
     if masked:
         attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
         yield steps.MakeMount("tmpfs", "empty", (("nr_inodes", "2"), ("mode", "755")), attributes, "tmpfs")
@@ -146,15 +146,25 @@ def hide_steps(config: Config, target: Target) -> Iterator[Step]:
         if folder and not target.features.detached_clone:  # an attached mount can be cloned by every kernel
             yield steps.Attach("empty", folder, "mask")
             masked = tuple(each for each in masked if each[0] != folder)
-        yield from (steps.MaskPath(path, "empty", null) for path, _ in masked)
-    yield from (steps.ProtectPath(path) for path, _ in existing(config.linux.readonly_paths))
+        for path, is_folder in masked:
+            yield steps.MaskPath(path, "empty", null, is_folder, path.startswith(fresh))
+    for path, _ in existing(config.linux.readonly_paths, fresh):
+        yield steps.ProtectPath(path, path.startswith(fresh))
+
+
+_MOUNT_POINTS = frozenset(
+    ["/sys/fs/bpf", "/sys/fs/pstore", "/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing"]
+)
+"""Folders of sysfs on which the machine mounts other file systems: empty in a sysfs of the container's own."""
 
 
 @functools.lru_cache(maxsize=32)
-def existing(paths: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
-    """(path, whether it is a folder) of the paths that may be there."""
-    return tuple(
-        (path, os.path.isdir(path))
-        for path in paths
-        if not path.startswith(("/proc/", "/sys/")) or os.path.exists(path)
-    )
+def existing(paths: tuple[str, ...], fresh: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+    """(path, whether it is a folder) of the paths that have something to hide; `fresh` are the kernel's own file systems
+    that the container mounts anew, with the same files as the machine's."""
+    found = []
+    for path in paths:
+        known = path.startswith(fresh)
+        if not known or (path not in _MOUNT_POINTS and os.path.lexists(path)):
+            found.append((path, os.path.isdir(path)))
+    return tuple(found)

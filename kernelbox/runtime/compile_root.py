@@ -71,10 +71,9 @@ def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterat
         )
     mapped = target.userns if rootfs.upper_mapped else NONE
     plain_owner = owner[0] if target.userns and not mapped else 0
-    yield MakeFolder("scratch", "folder", 0o711)
-    yield MakeFolder("scratch/upper", "folder", 0o755, owner=plain_owner)
-    yield MakeFolder("scratch/work", "folder", 0o755, owner=plain_owner)
-    yield CloneTree("scratch", "scratch", "folder", userns=mapped, propagation=lib.MS_PRIVATE)
+    yield MakeFolder("upper", "folder", 0o755, owner=plain_owner)
+    yield MakeFolder("work", "folder", 0o755, owner=plain_owner)
+    yield CloneTree(target.id, "scratch", CONTAINERS, userns=mapped, propagation=lib.MS_PRIVATE)
     by_path = not target.features.overlay_by_fd
     if not by_path:
         yield OpenFolder("upper", "upper", "scratch")

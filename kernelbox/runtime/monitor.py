@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import os
 import socket
 import sys
@@ -32,9 +31,9 @@ _MOMENT_S = 0.002
 _INLINE = 150_000
 
 
-@functools.cache
 def _program() -> int:
-    """The monitor's program in a sealed memfd: nobody can change what runs, whatever happens to the file."""
+    """The monitor's program in a sealed memfd: nobody can change what runs, whatever happens to the file. The caller
+    closes it."""
     try:
         code = MONITOR_PROGRAM.read_bytes()
     except OSError as error:
@@ -214,7 +213,11 @@ class Monitor:
     def _run_program(self, mode: bytes, passed: list[int]) -> None:
         words = [ffi.new("char[]", word) for word in (b"kb-monitor", mode)]
         arguments = ffi.new("char *[]", [*words, ffi.NULL])
-        pid = check(lib.kb_spawn(_program(), arguments, passed, len(passed)), "start the monitor")
+        program = _program()
+        try:
+            pid = check(lib.kb_spawn(program, arguments, passed, len(passed)), "start the monitor")
+        finally:
+            os.close(program)
         _, status = os.waitpid(pid, 0)
         if status:
             raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / 'monitor.log'}")

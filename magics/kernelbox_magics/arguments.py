@@ -95,7 +95,7 @@ def parser() -> CellArgumentParser:
     made = CellArgumentParser(prog="%container", usage=usage, description=DESCRIPTION)  # type: ignore[no-untyped-call]
     made.allow_abbrev = False
     _add_cell_options(made)
-    add_to_argparse(made, without=("interactive",))  # the cell always is the input, and -i is for variables
+    add_to_argparse(made, without=("interactive", "tty"))  # the cell always is the input, and -i is for variables
     made.add_argument("image", metavar="IMAGE", help="host, dir:PATH or bundle:PATH")
     made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the program and its arguments")
     return made

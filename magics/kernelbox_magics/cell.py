@@ -8,6 +8,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from kernelbox.engine import history
 from kernelbox.errors import InvalidOption, KernelBoxError, NotFound, RunInterrupted
 
 from .arguments import CellRequest
@@ -45,7 +46,8 @@ class Cell:
 
     def run(self, *, variable_limit: int, flood: Flood) -> Any:
         """Run it; the RunResult, or a BackgroundCell. Raises KernelBoxError, and what `result.check()` raises."""
-        exchange = Exchange(limit=variable_limit) if self._request.inputs or self._request.outputs else None
+        wanted = self._request.inputs or self._request.outputs
+        exchange = Exchange(limit=variable_limit, sweep=self._sweep) if wanted else None
         output = CellOutput(self._origin.show, flood)
         kept = False
         try:
@@ -127,6 +129,13 @@ class Cell:
                 self._origin.show(2, "\n".join(sentences(error)) + "\n")
             finally:
                 _close(exchange, output)
+
+    def _sweep(self, volume: str) -> None:
+        last = history.last
+        self._engine.run(
+            "host", ["find", volume.split(":")[1], "-mindepth", "1", "-delete"], volumes=[volume], check=True
+        )
+        history.last = last  # this run is not the user's
 
     def _show_notes(self, result: Any) -> None:
         """What was done differently than asked, and the launch if it is to be explained."""

@@ -85,4 +85,4 @@ def _programs(image: str) -> Iterator[str]:
     roots = {"host": "/", "dir": path, "bundle": f"{path}/rootfs"}
     for folder in _FOLDERS if kind in roots else ():
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            yield from os.listdir(Path(roots[kind]) / folder)  # noqa: PTH208  # names are all that is wanted
+            yield from os.listdir(Path(roots[kind]) / folder)

@@ -16,7 +16,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,12 @@ def python_command(command: Sequence[str] | None) -> PythonCommand | None:
 class Exchange:
     """The two folders of one run, with the variables that go in; a with-block that removes them.
 
-    `limit` is the most bytes that one variable may have, on either way."""
+    `limit` is the most bytes that one variable may have, on either way. `sweep` is called with a volume that the caller
+    may not empty, because an ordinary user's container left files of its other users in it: a container may."""
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, sweep: Callable[[str], object]) -> None:
         self._limit = limit
+        self._sweep = sweep
         self._folder = Path(tempfile.mkdtemp(prefix="kernelbox-cell-"))
         self._in = self._folder / "in"
         self._out = self._folder / "out"
@@ -83,7 +85,11 @@ class Exchange:
 
     def close(self) -> None:
         """Remove both folders and what is in them."""
-        shutil.rmtree(self._folder)
+        try:
+            shutil.rmtree(self._folder)
+        except PermissionError:
+            self._sweep(self.volumes[1])
+            shutil.rmtree(self._folder)
 
     @property
     def volumes(self) -> list[str]:

@@ -54,11 +54,10 @@ def test_without_a_command() -> None:
 
 
 def test_only_options_that_were_given_are_passed_on() -> None:
-    request = parse("-v /a:/a -v /b:/b:ro --read-only --tty --memory-swap -1 --timeout 1m30s host", {})
+    request = parse("-v /a:/a -v /b:/b:ro --read-only --memory-swap -1 --timeout 1m30s host", {})
     assert request.options == {
         "volumes": ["/a:/a", "/b:/b:ro"],
         "read_only": True,
-        "tty": True,
         "memory_swap": "-1",
         "timeout": 90.0,
     }
@@ -66,7 +65,7 @@ def test_only_options_that_were_given_are_passed_on() -> None:
 
 def test_every_run_option_is_an_option_of_a_cell() -> None:
     flags = set(parser().flags())
-    assert all(flags.issuperset(option.flags) for option in OPTIONS if option.name != "interactive")
+    assert all(flags.issuperset(option.flags) for option in OPTIONS if option.name not in ("interactive", "tty"))
 
 
 def test_cell_options() -> None:
@@ -106,6 +105,7 @@ def test_an_entry_point_is_one_word() -> None:
         ("-o ../x host", "is not the name of a variable"),
         ("-o class host", "is not the name of a variable"),
         ("--memory", "expected one argument"),
+        ("-t host", "unknown option -t"),
         ("--timeout soon host", "--timeout: "),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import kernelbox_magics
 import pandas as pd
 import pytest
 from IPython.core.error import UsageError
@@ -310,9 +311,14 @@ def test_settings(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> Non
     assert isinstance(notebook.error(CELL.format("-i text host")), InvalidOption)
 
 
-def test_unloading_takes_all_of_it_back(notebook: Notebook, scripted: ScriptedEngine) -> None:
-    import kernelbox_magics
+def test_it_loads_by_itself_where_ipython_is_told_so(notebook: Notebook) -> None:
+    kernelbox_magics.unload_ipython_extension(notebook.shell)
+    notebook.shell.magics_manager.lazy_magics = {"container": "kernelbox"}
+    assert "doctor" in repr(notebook.value("%container"))
+    notebook.run("%unload_ext kernelbox")
 
+
+def test_unloading_takes_all_of_it_back(notebook: Notebook, scripted: ScriptedEngine) -> None:
     shell = notebook.shell
     kernelbox_magics.unload_ipython_extension(shell)
     assert scripted.closed

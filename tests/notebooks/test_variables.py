@@ -35,9 +35,13 @@ class Folders:
         return subprocess.run(real, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
+def unexpected(volume: str) -> None:
+    pytest.fail(f"{volume} could not be emptied")
+
+
 @pytest.fixture
 def folders() -> Iterator[Folders]:
-    with Exchange(limit=LIMIT) as exchange:
+    with Exchange(limit=LIMIT, sweep=unexpected) as exchange:
         yield Folders(exchange)
 
 
@@ -248,7 +252,7 @@ def test_only_the_container_passes_the_outer_folder(folders: Folders) -> None:
 
 
 def test_nothing_is_left_of_the_folders() -> None:
-    with Exchange(limit=LIMIT) as exchange:
+    with Exchange(limit=LIMIT, sweep=unexpected) as exchange:
         folder = Path(exchange.volumes[0].split(":")[0]).parent
         assert folder.exists()
     assert not folder.exists()

@@ -7,6 +7,7 @@ as much.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import struct
@@ -170,47 +171,16 @@ class _Table:
 
 @functools.lru_cache(maxsize=8)
 def _numbers(names: tuple[str, ...]) -> _Table:
-    """The native numbers of those `names` that libseccomp knows here, and the native AUDIT_ARCH_*.
-
-    libseccomp is asked for a filter that answers call number i of `names` with errno i: what that filter says for every
-    number is the table."""
-    rules = ffi.new("struct kb_seccomp_rule[]", len(names))
+    """The native numbers of those `names` that libseccomp knows here, and the native AUDIT_ARCH_*."""
     keep = [ffi.new("char[]", name.encode()) for name in names]
-    for index, text in enumerate(keep):
-        rules[index].syscall = text
-        rules[index].action = lib.SECCOMP_RET_ERRNO | index
-    code = ffi.new("char[]", 8 * lib.BPF_MAXINSNS)
-    size = lib.kb_seccomp_compile(rules, len(names), lib.SECCOMP_RET_ALLOW, code, 8 * lib.BPF_MAXINSNS)
-    if size == -2:
+    numbers = ffi.new("int[]", len(names) + 1)
+    result = lib.kb_syscall_numbers(ffi.new("char *[]", keep), len(names), numbers)
+    if result == -errno.ENOENT:
         raise NotSupported(
             "system call filters need libseccomp, which is not installed",
             hint="apt-get install libseccomp2 (Debian, Ubuntu), dnf install libseccomp (Fedora)",
         )
-    check(size, "compile a system call filter")
-    program = list(struct.iter_unpack("=HBBI", bytes(ffi.buffer(code, size))))
-    compared = [k for code, _, _, k in program if code == _JEQ]  # the architecture first, then every number
-    answers = ((number, _evaluate(program, number, compared[0])) for number in compared[1:])
-    found = {names[answer & 0xFFFF]: number for number, answer in answers if answer & _ACTION == lib.SECCOMP_RET_ERRNO}
-    return _Table(compared[0], found)
-
-
-_RET, _LOAD, _SKIP = bpf.ret(0).code, bpf.load(0).code, bpf.skip(0).code
-_JEQ, _JGT = bpf.jump("==", 0, 0, 0).code, bpf.jump(">", 0, 0, 0).code
-_ACTION = 0xFFFF_0000  # of a filter's answer; the rest is the errno
-
-
-def _evaluate(program: Sequence[tuple[int, int, int, int]], number: int, architecture: int) -> int:
-    """What a filter without argument tests answers to a call."""
-    at = a = 0
-    while True:
-        code, jt, jf, k = program[at]
-        at += 1
-        if code == _RET:
-            return k
-        if code == _LOAD:
-            a = architecture if k == bpf.ARCHITECTURE else number
-        elif code == _SKIP:
-            at += k
-        else:
-            held = a == k if code == _JEQ else a > k if code == _JGT else a >= k
-            at += jt if held else jf
+    check(result, "look up the numbers of system calls")
+    *found, architecture = ffi.unpack(numbers, len(names) + 1)
+    known = {name: number for name, number in zip(names, found, strict=True) if number >= 0}
+    return _Table(architecture & 0xFFFF_FFFF, known)

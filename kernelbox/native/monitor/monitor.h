@@ -101,6 +101,8 @@ OPERATION(op_fsmount);
 OPERATION(op_attach);
 OPERATION(op_root);
 OPERATION(op_mask);
+OPERATION(op_mask_kernel);
+OPERATION(op_protect_kernel);
 OPERATION(op_readonly);
 OPERATION(op_mount);
 OPERATION(op_umount);

@@ -4,6 +4,7 @@
 
 #include <linux/openat2.h>
 #include <linux/securebits.h>
+#include <stdio.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -123,6 +124,26 @@ OPERATION(op_mask)
         result = hide(slot_fd(plan, S_ISDIR(status.st_mode) ? op->slot[0] : op->slot[2]), target);
     close(target);
     return result;
+}
+
+/* Nothing of the container's is on the way to a path of the procfs and sysfs that we have mounted ourselves, so the path can
+ * be used as it is: mount(2) takes a quarter of the time, and there are some thirty of them. */
+OPERATION(op_mask_kernel)
+{
+    char source[32];
+    int fd = slot_fd(plan, op->num[0] ? op->slot[0] : op->slot[2]);
+    snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
+    int result = or_errno(mount(source, text_at(plan, op->text[0]), NULL, MS_BIND, NULL));
+    return result == -ENOENT ? 0 : result;
+}
+
+OPERATION(op_protect_kernel)
+{
+    const char *path = text_at(plan, op->text[0]);
+    int result = or_errno(mount(path, path, NULL, MS_BIND | MS_REC, NULL));
+    if (result == -ENOENT)
+        return 0;
+    return result ? result : or_errno(mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | op->num[0], NULL));
 }
 
 OPERATION(op_readonly)

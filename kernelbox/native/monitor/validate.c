@@ -47,6 +47,8 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_FSOPEN:
     case KB_OP_ATTACH:
     case KB_OP_MASK:
+    case KB_OP_MASK_KERNEL:
+    case KB_OP_PROTECT_KERNEL:
     case KB_OP_READONLY:
     case KB_OP_UMOUNT:
     case KB_OP_PIVOT:

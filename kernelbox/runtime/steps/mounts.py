@@ -329,33 +329,47 @@ class MakeDeviceNodes(Step):
 
 @dataclass(frozen=True, slots=True)
 class MaskPath(Step):
-    """Nothing to see at `path`: an empty read-only folder over a folder, /dev/null over a file. Both are ours."""
+    """Nothing to see at `path`: an empty read-only folder over a folder, /dev/null over a file. Both are ours.
 
-    syscall: ClassVar[str] = "openat2 open_tree move_mount"
+    `kernel`: a path of the procfs or sysfs that this plan mounts."""
+
+    syscall: ClassVar[str] = "mount"
     path: str
     empty: str
     null: str
+    folder: bool = False
+    kernel: bool = True
 
     def describe(self) -> str:
         return f"mask {self.path}"
 
     def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_MASK, at=self.empty, second=ROOT, third=self.null, text=(out.string(self.path),))
+        path = (out.string(self.path),)
+        if self.kernel:
+            out.add(lib.KB_OP_MASK_KERNEL, self.folder, at=self.empty, third=self.null, text=path)
+        else:
+            out.add(lib.KB_OP_MASK, at=self.empty, second=ROOT, third=self.null, text=path)
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectPath(Step):
-    """`path` becomes read-only by a bind mount on itself."""
+    """`path` becomes read-only by a bind mount on itself; `kernel` as for MaskPath."""
 
-    syscall: ClassVar[str] = "openat2 open_tree mount_setattr move_mount"
+    syscall: ClassVar[str] = "mount"
     path: str
+    kernel: bool = True
 
     def describe(self) -> str:
         return f"make {self.path} read-only"
 
     def encode(self, out: Encoder) -> None:
-        attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
-        out.add(lib.KB_OP_READONLY, attributes, second=ROOT, text=(out.string(self.path),))
+        path = (out.string(self.path),)
+        if self.kernel:
+            flags = lib.MS_RDONLY | lib.MS_NOSUID | lib.MS_NODEV | lib.MS_NOEXEC
+            out.add(lib.KB_OP_PROTECT_KERNEL, flags, text=path)
+        else:
+            attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
+            out.add(lib.KB_OP_READONLY, attributes, second=ROOT, text=path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def load_formats(here: Path) -> Any:
         sys.modules.pop("formats", None)
 
 
-HERE = Path(os.path.abspath(__file__)).parent  # noqa: PTH100  # resolve() would follow links
+HERE = Path(os.path.abspath(__file__)).parent  # resolve() would follow links
 formats = load_formats(HERE)
 
 

@@ -1,0 +1,44 @@
+"""An engine that all tests of one file share: its monitor, connections and ids are there before the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import leaks
+import pytest
+
+if TYPE_CHECKING:
+    from kernelbox import Engine, RunResult
+
+
+@pytest.fixture(scope="session")
+def busybox_image(busybox_rootfs: Path) -> str:
+    """The name of the image that most tests run."""
+    return f"dir:{busybox_rootfs}"
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory, busybox_image: str) -> Iterator[Engine]:
+    """A test whose run makes an engine keep something new (a device program, more ids) uses `engine` instead."""
+    from kernelbox import Engine
+
+    root = tmp_path_factory.mktemp("box") / "store"
+    with Engine(root=root) as engine:
+        engine.run("host", ["true"])
+        engine.run(busybox_image, ["sleep", "infinity"], timeout=0.05)
+        yield engine
+    assert not leaks.left_in_store(root)
+
+
+@pytest.fixture(scope="module")
+def sh(box: Engine, busybox_image: str) -> Callable[..., RunResult]:
+    """Runs a shell script in a container of busybox, and checks that it succeeded."""
+
+    def run(script: str, **options: Any) -> RunResult:
+        result = box.run(busybox_image, ["sh", "-c", script], **options)
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    return run
