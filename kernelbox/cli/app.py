@@ -94,6 +94,10 @@ def main(words: Sequence[str]) -> int:
         raise InvalidOption(f"{message[:1].lower()}{message[1:]}", hint="kernelbox --help says what there is") from None
     except click.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as ended:  # for completion, and with 1 where the reader of its output has gone
+        if ended.code:
+            raise BrokenPipeError from None
+        return 0
     return code if isinstance(code, int) else 0
 
 

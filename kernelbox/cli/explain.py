@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from kernelbox.cli import launch_table
-from kernelbox.cli.request import EXPLAIN_OPTIONS, Request, read
+from kernelbox.cli.request import EXPLAIN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
 from kernelbox.engine.engine import Engine
 
@@ -17,13 +17,14 @@ __all__ = ["main"]
 
 def main(words: Sequence[str]) -> int:
     """Returns the command's exit code. Its output goes to standard error: standard output has the steps."""
-    request = read("explain", words, EXPLAIN_OPTIONS)
-    if request is None:
-        from kernelbox.cli.app import show_help
+    with flags_named():
+        request = read("explain", words, EXPLAIN_OPTIONS)
+        if request is not None:
+            with Engine() as box:
+                return _show_plan(box, request) if "plan" in request.own else _show_launch(box, request)
+    from kernelbox.cli.app import show_help
 
-        return show_help("explain")
-    with Engine() as box:
-        return _show_plan(box, request) if "plan" in request.own else _show_launch(box, request)
+    return show_help("explain")
 
 
 def _show_plan(box: Engine, request: Request) -> int:

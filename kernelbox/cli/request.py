@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from kernelbox.engine.arguments import parse_arguments
 from kernelbox.engine.option_table import BY_NAME, OPTIONS, Option
 from kernelbox.engine.options import RunOptions
-from kernelbox.errors import InvalidOption
+from kernelbox.errors import InvalidOption, KernelBoxError
 from kernelbox.oci.value import frozen
 
-__all__ = ["EXPLAIN_OPTIONS", "HELP", "RUN_OPTIONS", "Request", "read"]
+__all__ = ["EXPLAIN_OPTIONS", "HELP", "RUN_OPTIONS", "Request", "flags_named", "read"]
 
 HELP = Option("help", ("--help",), "flag", "", "show this text", "general")
 RUN_OPTIONS = (
@@ -51,3 +52,15 @@ def read(verb: str, words: Sequence[str], own: Sequence[Option]) -> Request | No
         )
     options = RunOptions.from_arguments({name: value for name, value in values.items() if name in BY_NAME}, os.environ)
     return Request(rest[0], tuple(rest[1:]), options, flags)
+
+
+@contextmanager
+def flags_named() -> Iterator[None]:
+    """Errors inside the block that begin with an option's name, as for Python, begin with its flag instead."""
+    try:
+        yield
+    except KernelBoxError as error:
+        name, colon, rest = error.message.partition(":")
+        if colon and name in BY_NAME:
+            error.message = f"{max(BY_NAME[name].flags, key=len)}:{rest}"
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from kernelbox.cli.request import RUN_OPTIONS, read
+from kernelbox.cli.request import RUN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
 from kernelbox.engine.engine import Engine
 
@@ -14,21 +14,22 @@ __all__ = ["main"]
 
 def main(words: Sequence[str]) -> int:
     """Returns the exit code. Raises KernelBoxError where there is none."""
-    request = read("run", words, RUN_OPTIONS)
-    if request is None:
-        from kernelbox.cli.app import show_help
+    with flags_named():
+        request = read("run", words, RUN_OPTIONS)
+        if request is not None:
+            return _run(request)
+    from kernelbox.cli.app import show_help
 
-        return show_help("run")
+    return show_help("run")
+
+
+def _run(request: Request) -> int:
     with Engine() as box:
         session = Session(box, request)
         try:
             return session.run()
         finally:
             if "explain" in request.own:
-                _explain(session)
+                from kernelbox.cli import launch_table
 
-
-def _explain(session: Session) -> None:
-    from kernelbox.cli import launch_table
-
-    sys.stderr.write(launch_table.trace_text(session.trace()))
+                sys.stderr.write(launch_table.trace_text(session.trace()))

@@ -16,6 +16,7 @@ from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared, prepare, wants_userns
+from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
 from kernelbox.errors import InvalidOption, KernelBoxError
 from kernelbox.native import lib
@@ -49,6 +50,7 @@ class Engine:
         self._kernel: Kernel | None = None
         self._monitor: Monitor | None = None
         self._ranges: IdRanges | None = None
+        self._ready = ReadyPlans()
         self._host_state: tuple[int, int, int] | None = None
         self._null = -1
 
@@ -120,7 +122,7 @@ class Engine:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
         monitor = self._open()
         with contextlib.ExitStack() as undo:
-            return self._prepare(self.images.get(image), command, options, monitor, undo).plan
+            return self._prepare(self.images.get(image), command, options, monitor, undo, with_input=False).encoded.plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
@@ -166,21 +168,17 @@ class Engine:
         fault: Fault | None,
         adopt: bool,
     ) -> Run:
-        prepared = self._prepare(image, command, options, monitor, undo)
         given, data = self._standard_input(input)
-        descriptors = list(prepared.descriptors)
-        if not data:
-            descriptors.append(("stdin", given))
-        terminal = prepared.config.process is not None and prepared.config.process.terminal
-        if terminal and input is not None:
+        prepared = self._prepare(image, command, options, monitor, undo, with_input=bool(data))
+        if prepared.terminal and input is not None:
             raise InvalidOption("input cannot go to a terminal", hint="leave out tty")
+        descriptors = [given if name == "stdin" else descriptor for name, descriptor in prepared.descriptors]
         launch = Launch(
             monitor,
-            prepared.plan,
+            prepared.encoded,
             prepared.token,
             descriptors,
-            capture=not terminal,
-            adopt=terminal and adopt,
+            adopt=prepared.terminal and adopt,
             input=data,
             on_output=on_output,
             fault=fault,
@@ -195,13 +193,30 @@ class Engine:
         options: RunOptions,
         monitor: Monitor,
         undo: contextlib.ExitStack,
+        *,
+        with_input: bool,
     ) -> Prepared:
         """What it takes of ids is given back by `undo`."""
         assert self._kernel is not None
         taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
         if image.name == "host":
             self._refresh_host(monitor, taken)
-        return prepare(self._kernel, self.paths, image, command, options, taken, rootless=self._rootless)
+        key = self._ready.key(image, command, options, taken, with_input)
+        prepared = self._ready.get(key)
+        if prepared is None:
+            prepared = prepare(
+                self._kernel,
+                self.paths,
+                image,
+                command,
+                options,
+                taken,
+                shared=monitor.shared,
+                with_input=with_input,
+                rootless=self._rootless,
+            )
+            self._ready.put(key, prepared)
+        return prepared
 
     def _standard_input(self, input: RunInput) -> tuple[int, bytes]:
         """A descriptor, or bytes to send."""

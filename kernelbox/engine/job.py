@@ -80,7 +80,7 @@ class Run:
             limits=prepared.limits,
             usage=usage_of(counters, network, wall, (outcome.user_us, outcome.system_us), outcome.largest),
             started_at=self._started_at,
-            trace=self.launch.trace(),
+            trace_rows=self.launch.trace_later(),
             truncated=outcome.truncated,
         )
 

@@ -22,7 +22,7 @@ from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.compile_root import is_bind
 from kernelbox.runtime.encoder import NONE
-from kernelbox.runtime.plan import Plan
+from kernelbox.runtime.plan import EncodedPlan
 from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
@@ -33,20 +33,36 @@ _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
 )
+_ABSENT = -1
+"""Standard input is named in the plan, and known only when it is launched."""
+
 _NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One container, ready to be launched. `range` is held until it has ended."""
+    """One container, ready to be launched."""
 
     info: ContainerInfo
     config: Config
-    plan: Plan
+    encoded: EncodedPlan
     target: Target
     descriptors: tuple[tuple[str, int], ...]
     limits: LimitsReport
-    range: IdRange | None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the program has a terminal of its own."""
+        return self.config.process is not None and self.config.process.terminal
+
+    def renamed(self) -> Prepared:
+        """The same for another container, with an id of its own."""
+        identity = secrets.token_hex(32)
+        old = self.info
+        hostname = identity[:12] if old.hostname == old.id[:12] else old.hostname
+        name = f"run-{identity[:8]}" if old.name == f"run-{old.id[:8]}" else old.name
+        info = ContainerInfo(identity, name, hostname)
+        return dataclasses.replace(self, info=info, encoded=self.encoded.renamed(identity))
 
     @property
     def token(self) -> bytes:
@@ -61,10 +77,13 @@ def prepare(
     options: RunOptions,
     taken: IdRange | None,
     *,
+    shared: Mapping[str, int],
+    with_input: bool,
     rootless: bool,
     lease: bool = True,
 ) -> Prepared:
-    """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`).
+    """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`); `shared` the
+    monitor's descriptors; `with_input`: bytes will be sent to the program.
 
     Raises InvalidOption, NotSupported or NotFound."""
     identity = secrets.token_hex(32)
@@ -101,7 +120,11 @@ def prepare(
     applied = {name: getattr(limits, name) for name in limits.asked()}
     info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
     plan = compile_plan(config, target)
-    return Prepared(info, config, plan, target, tuple(descriptors), LimitsReport(applied, notes), taken)
+    if not with_input:
+        descriptors.append(("stdin", _ABSENT))
+    pipes = 0 if config.process and config.process.terminal else int(with_input) | 6
+    encoded = plan.encode([name for name, _ in descriptors], shared, identity=identity, pipes=pipes)
+    return Prepared(info, config, encoded, target, tuple(descriptors), LimitsReport(applied, notes))
 
 
 def wants_userns(options: RunOptions, image: Image, *, rootless: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal as signals
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,7 @@ class RunResult:
     limits: LimitsReport
     usage: Usage
     started_at: float
-    trace: tuple[TraceRow, ...] = field(repr=False)
+    trace_rows: Callable[[], tuple[TraceRow, ...]] = field(repr=False, compare=False)
     truncated: bool = False
 
     @property
@@ -96,6 +96,11 @@ class RunResult:
     def stderr(self) -> str:
         """Standard error as UTF-8; bytes that are none are replaced."""
         return self.stderr_bytes.decode("utf-8", "replace")
+
+    @property
+    def trace(self) -> tuple[TraceRow, ...]:
+        """The steps of the launch and of the end, in their order."""
+        return self.trace_rows()
 
     def explain(self) -> pd.DataFrame:
         """The launch and the end, a row per step: step, where, what, syscall, start_us, duration_us.

@@ -89,8 +89,8 @@ def _rights(process: Process, target: Target) -> Iterator[Step]:
     if masks:
         yield rights.SetCapabilities(masks[1], masks[2], masks[3])
     if sets and masks:
-        # Only what is permitted and inheritable can be ambient (capabilities(7)); `runc spec` asks for more, and runc too
-        # leaves that out.
+        # Only what is permitted and inheritable can be ambient (capabilities(7)); `runc spec` asks for more, and runc
+        # too leaves that out.
         ambient = capabilities.parse(sets.ambient) & masks[2] & masks[3]
         if ambient:
             yield rights.RaiseAmbient(ambient)

@@ -131,7 +131,8 @@ def _node(device: Device) -> tuple[str, int, int]:
 
 
 def hide_steps(config: Config, target: Target) -> Iterator[Step]:
-    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot come."""
+    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot
+    come."""
     if config.linux is None:
         return
     fresh = tuple(mount.destination + "/" for mount in config.mounts if mount.type in EARLY)
@@ -160,8 +161,8 @@ _MOUNT_POINTS = frozenset(
 
 @functools.lru_cache(maxsize=32)
 def existing(paths: tuple[str, ...], fresh: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
-    """(path, whether it is a folder) of the paths that have something to hide; `fresh` are the kernel's own file systems
-    that the container mounts anew, with the same files as the machine's."""
+    """(path, whether it is a folder) of the paths that have something to hide; `fresh` are the kernel's own file
+    systems that the container mounts anew, with the same files as the machine's."""
     found = []
     for path in paths:
         known = path.startswith(fresh)

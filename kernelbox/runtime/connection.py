@@ -45,8 +45,12 @@ class Answer:
     system_us: int
     max_rss_kb: int
     first_op: int
-    trace: tuple[Traced, ...]
+    traced: bytes
     record: tuple[tuple[int, bytes], ...]
+
+    def trace(self) -> tuple[Traced, ...]:
+        """A row for each operation."""
+        return tuple(_TRACED.iter_unpack(self.traced))
 
 
 def _parse_record(raw: bytes) -> tuple[tuple[int, bytes], ...]:
@@ -62,11 +66,11 @@ def _parse_record(raw: bytes) -> tuple[tuple[int, bytes], ...]:
 def _parse_answer(raw: bytes) -> Answer:
     kind, _, error, op, pid, status, signal, operations, record_size, *numbers = _ANSWER.unpack_from(raw)
     end = _ANSWER.size + operations * _TRACED.size
-    trace = tuple(_TRACED.iter_unpack(raw[_ANSWER.size : end]))
+    traced = raw[_ANSWER.size : end]
     record = _parse_record(raw[end : end + record_size])
     now_ns, user_us, system_us, max_rss_kb, first_op = numbers
     return Answer(
-        kind, error, op, pid, status, signal, now_ns, user_us, system_us, max_rss_kb, first_op, trace, record
+        kind, error, op, pid, status, signal, now_ns, user_us, system_us, max_rss_kb, first_op, traced, record
     )  # fmt: skip
 
 

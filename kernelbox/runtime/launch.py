@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kernelbox.errors import CommandNotExecutable, CommandNotFound, MonitorError, StartError
 from kernelbox.native import check, lib
 from kernelbox.runtime.connection import Answer, Connection, OnOutput
 from kernelbox.runtime.monitor import Monitor
-from kernelbox.runtime.plan import EncodedPlan, Fault, Plan, request
+from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Fault, request
 from kernelbox.runtime.steps.process import Exec
 from kernelbox.runtime.trace import TraceRow, trace_rows
 
 __all__ = ["Launch", "Outcome"]
 
 _TICK_MS = 50
-_INLINE = 150_000
 _MAX_CAPTURED = 256 << 20
-_PLAN_FILE = "plan file"
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
 _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.ETXTBSY, errno.EINVAL, errno.ELIBBAD)
 
@@ -48,32 +47,30 @@ class Outcome:
 
 
 class Launch:
-    """Send once with `begin`, then `wait`. With `capture` output and error are pipes that are read here, with `adopt`
-    the container's terminal is; with neither it is the caller's (`terminal`, after `wait_started`).
+    """Send once with `begin`, then `wait`. Streams that the plan has as pipes are read here; a terminal is with
+    `adopt`, and else the caller's (`terminal`, after `wait_started`).
 
-    `descriptors` are (name, descriptor) pairs that the plan names; they stay the caller's."""
+    `descriptors` are those of `encoded.names`, in that order; they stay the caller's."""
 
     def __init__(
         self,
         monitor: Monitor,
-        plan: Plan,
+        encoded: EncodedPlan,
         token: bytes,
-        descriptors: Sequence[tuple[str, int]] = (),
+        descriptors: Sequence[int] = (),
         *,
-        capture: bool = True,
         adopt: bool = False,
         input: bytes = b"",
         on_output: OnOutput | None = None,
         lease: bool = True,
         fault: Fault | None = None,
     ) -> None:
-        self.plan = plan
+        self.encoded = encoded
         self.outcome = Outcome()
         self.terminal = -1
         self._monitor = monitor
         self._token = token
         self._descriptors = descriptors
-        self._pipes = (1 if input else 0) | (6 if capture else 0)
         self._input = input
         self._on_output = on_output
         self._lease = lease
@@ -81,18 +78,7 @@ class Launch:
         self._fault = fault
         self._captured = 0
         self._plan_file = -1
-        self._encoded = self._encode()
         self._connection: Connection | None = None
-
-    def _encode(self) -> EncodedPlan:
-        """A plan that is too long for one message goes as a sealed memfd, which has a place among the descriptors
-        too."""
-        piped = [name for bit, name in enumerate(("stdin", "stdout", "stderr")) if self._pipes >> bit & 1]
-        names = [name for name, _ in self._descriptors]
-        encoded = self.plan.encode(names + piped, self._monitor.shared)
-        if len(encoded.operations) + len(encoded.text) > _INLINE:
-            encoded = self.plan.encode([*names, _PLAN_FILE, *piped], self._monitor.shared)
-        return encoded
 
     def begin(self) -> None:
         """Sends the plan and looks at the first thing that happens."""
@@ -101,10 +87,10 @@ class Launch:
 
     def _send(self) -> None:
         assert self._connection is not None
-        encoded = self._encoded
+        encoded = self.encoded
         body = encoded.operations + encoded.text
-        descriptors = [descriptor for _, descriptor in self._descriptors]
-        big = encoded.slots.get(_PLAN_FILE, -1) + 1
+        descriptors = list(self._descriptors)
+        big = encoded.slots[PLAN_FILE] + 1 if encoded.in_file else 0
         if big:
             self._plan_file = check(lib.kb_memfd_sealed(b"kb-plan", body, len(body)), "make a plan file")
             descriptors.append(self._plan_file)
@@ -114,15 +100,15 @@ class Launch:
             flags=lib.KB_LEASE if self._lease else 0,
             token=self._token,
             parts=encoded.parts,
-            given=len(descriptors) + self._pipes.bit_count(),
-            reveal=encoded.slots[self.plan.reveal],
+            given=len(descriptors) + self.encoded.pipes.bit_count(),
+            reveal=encoded.slots[encoded.plan.reveal],
             fault=fault,
             text_size=len(encoded.text),
             last_text=encoded.last_text,
             big=big,
         )
         message = head if big else head + body
-        self._connection.begin(message, descriptors, pipes=self._pipes, input=self._input, adopt=self._adopt)
+        self._connection.begin(message, descriptors, pipes=self.encoded.pipes, input=self._input, adopt=self._adopt)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Moves output until the container has ended (true) or `timeout` seconds have passed (false).
@@ -163,13 +149,12 @@ class Launch:
         self._monitor.signal(self._token, number)
 
     def trace(self) -> tuple[TraceRow, ...]:
-        """The steps that were done, with their times."""
-        offset = self._encoded.parts[0] + self._encoded.parts[1]
-        shifted = []
-        for answer in self.outcome.answers:
-            base = offset if answer.kind == lib.KB_EXITED else 0
-            shifted += [(start, end, error, op + base) for start, end, error, op in answer.trace]
-        return trace_rows(self.plan, self._encoded.owners, shifted)
+        """The steps that were done until now, with their times."""
+        return self.trace_later()()
+
+    def trace_later(self) -> Callable[[], tuple[TraceRow, ...]]:
+        """What makes the trace rows when they are asked for: most runs are never explained."""
+        return functools.cache(functools.partial(_rows, self.encoded, tuple(self.outcome.answers)))
 
     def record(self) -> dict[int, bytes]:
         """The counters of the exit record by their keys; repeated keys are joined."""
@@ -229,14 +214,23 @@ class Launch:
         if answer.op < 0:
             hint = "the memory limit may be too small to start in" if answer.error == errno.EINTR else None
             return StartError(f"the container could not be started: {reason}", errno=answer.error, hint=hint)
-        number = self._encoded.owners[answer.op]
-        step = self.plan.steps[number]
-        count = len(self.plan.outside) + len(self.plan.inside)
+        number = self.encoded.owners[answer.op]
+        step = self.encoded.plan.steps[number]
+        count = len(self.encoded.plan.outside) + len(self.encoded.plan.inside)
         if isinstance(step, Exec):
             return _exec_error(step, answer.error, reason, number + 1, count)
         detail = f" ({words})" if words else ""
         message = f"step {number + 1} of {count}: could not {step.describe()}: {reason}{detail}"
         return StartError(message, errno=answer.error, step=number + 1, steps=count)
+
+
+def _rows(encoded: EncodedPlan, answers: Sequence[Answer]) -> tuple[TraceRow, ...]:
+    last = encoded.parts[0] + encoded.parts[1]
+    traced = []
+    for answer in answers:
+        base = last if answer.kind == lib.KB_EXITED else 0
+        traced += [(start, end, error, operation + base) for start, end, error, operation in answer.trace()]
+    return trace_rows(encoded, traced)
 
 
 def _exec_error(step: Exec, number: int, reason: str, at: int, count: int) -> StartError:

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kernelbox.errors import KernelError, MonitorError, NotSupported, StoreError
 from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
@@ -54,9 +54,9 @@ class Monitor:
         self._pid = 0
 
     @property
-    def shared(self) -> dict[str, int]:
+    def shared(self) -> Mapping[str, int]:
         """The monitor's own descriptors by name."""
-        return dict(self._setup.shared)
+        return self._setup.shared
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -3,6 +3,7 @@ again."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
@@ -11,8 +12,11 @@ from kernelbox.native import lib
 from kernelbox.runtime.encoder import MAGIC, NONE, Encoder
 from kernelbox.runtime.steps.base import INSIDE, LAST, OUTSIDE, Step
 
-__all__ = ["EncodedPlan", "Fault", "Plan", "request"]
+__all__ = ["PLAN_FILE", "EncodedPlan", "Fault", "Plan", "request"]
 
+PLAN_FILE = "plan file"
+
+_LONGEST_MESSAGE = 150_000
 _REQUEST = Struct("=IHH32s4Hhhhxx2Iihh")  # struct kb_request
 
 
@@ -46,14 +50,30 @@ def request(
 
 @dataclass(frozen=True, slots=True)
 class EncodedPlan:
-    """A plan as bytes. `owners` gives for each operation the number of its step, from 0."""
+    """A plan as bytes, for the container `id`. `owners` gives for each operation the number of its step, from 0;
+    `pipes` are bits 0 to 2 for the streams that are to be pipes, `names` the descriptors that must be sent along."""
 
+    plan: Plan
+    id: str
+    names: tuple[str, ...]
+    pipes: int
     operations: bytes
     text: bytes
     parts: tuple[int, int, int]
     owners: Sequence[int]
     slots: Mapping[str, int]
     last_text: int
+
+    @property
+    def in_file(self) -> bool:
+        """Whether it is too long for one message, and goes as a memfd that has a place among the descriptors."""
+        return PLAN_FILE in self.slots
+
+    def renamed(self, identity: str) -> EncodedPlan:
+        """The same plan for another container: ids are of one length, so that nothing moves."""
+        old, new = self.id.encode(), identity.encode()
+        text = self.text.replace(old, new).replace(old[:12], new[:12])
+        return dataclasses.replace(self, id=identity, text=text)
 
     def operation_of(self, step: int) -> int:
         """The first operation of step `step` (from 1)."""
@@ -86,8 +106,19 @@ class Plan:
             f"{number + 1:3} {self.where(number):7} {step.describe()}\n" for number, step in enumerate(self.steps)
         )
 
-    def encode(self, passed: Sequence[str], shared: Mapping[str, int]) -> EncodedPlan:
-        """`passed` names the descriptors that go along in their order, `shared` the monitor's own."""
+    def encode(
+        self, names: Sequence[str], shared: Mapping[str, int], *, identity: str = "", pipes: int = 0
+    ) -> EncodedPlan:
+        """`names` are the descriptors that go along in their order, `shared` the monitor's own."""
+        piped = [name for bit, name in enumerate(("stdin", "stdout", "stderr")) if pipes >> bit & 1]
+        encoded = self._encode((*names, *piped), shared, identity, tuple(names), pipes)
+        if len(encoded.operations) + len(encoded.text) > _LONGEST_MESSAGE:
+            encoded = self._encode((*names, PLAN_FILE, *piped), shared, identity, tuple(names), pipes)
+        return encoded
+
+    def _encode(
+        self, passed: Sequence[str], shared: Mapping[str, int], identity: str, names: tuple[str, ...], pipes: int
+    ) -> EncodedPlan:
         out = Encoder(passed, shared)
         ends = []
         last_text = 0
@@ -99,4 +130,15 @@ class Plan:
                 out.step += 1
             ends.append(len(out.operations))
         parts = (ends[0], ends[1] - ends[0], ends[2] - ends[1])
-        return EncodedPlan(b"".join(out.operations), bytes(out.text), parts, out.owners, out.slots, last_text)
+        return EncodedPlan(
+            plan=self,
+            id=identity,
+            names=names,
+            pipes=pipes,
+            operations=b"".join(out.operations),
+            text=bytes(out.text),
+            parts=parts,
+            owners=out.owners,
+            slots=out.slots,
+            last_text=last_text,
+        )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kernelbox.runtime.connection import Traced
-from kernelbox.runtime.plan import Plan
+from kernelbox.runtime.plan import EncodedPlan
 
 __all__ = ["TraceRow", "trace_rows"]
 
@@ -26,8 +26,9 @@ class TraceRow:
     errno: int = 0
 
 
-def trace_rows(plan: Plan, owners: Sequence[int], traced: Iterable[Traced]) -> tuple[TraceRow, ...]:
+def trace_rows(encoded: EncodedPlan, traced: Iterable[Traced]) -> tuple[TraceRow, ...]:
     """Sums the operations of each step; steps that were not reached are left out."""
+    plan, owners = encoded.plan, encoded.owners
     steps = plan.steps
     spans: dict[int, tuple[int, int, int]] = {}
     for start, end, error, operation in traced:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -104,19 +102,11 @@ def test_the_first_process_is_ended_by_a_signal(engine: Engine, busybox_image: s
         run.check()
 
 
-def inputs() -> list[Any]:
-    file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by its collector
-    file.write(b"in a file")
-    file.seek(3)
-    return [
-        pytest.param(b"bytes \x00\xff", b"bytes \x00\xff", id="bytes"),
-        pytest.param("text ä", "text ä".encode(), id="text"),
-        pytest.param(b"", b"", id="empty"),
-        pytest.param(None, b"", id="none"),
-    ]
-
-
-@pytest.mark.parametrize(("given", "seen"), inputs())
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [(b"bytes \x00\xff", b"bytes \x00\xff"), ("text ä", "text ä".encode()), (b"", b""), (None, b"")],
+    ids=["bytes", "text", "empty", "none"],
+)
 def test_input(box: Engine, busybox_image: str, given: bytes | str | None, seen: bytes) -> None:
     assert box.run(busybox_image, ["cat"], input=given).stdout_bytes == seen
 
@@ -165,7 +155,7 @@ def test_thirty_megabytes_on_both_streams(box: Engine, busybox_image: str) -> No
     def count(stream: int, chunk: bytes) -> None:
         seen[stream] += len(chunk)
 
-    script = "dd if=/dev/zero bs=1M count=20 2>/dev/null & dd if=/dev/zero bs=1M count=10 2>/dev/null >&2; wait"
+    script = "dd if=/dev/zero bs=1M count=20 2>/dev/null & dd if=/dev/zero bs=1M count=10 >&2 2>/dev/null; wait"
     run = box.run(busybox_image, ["sh", "-c", script], on_output=count)
     assert seen == {1: 20 * MEGABYTE, 2: 10 * MEGABYTE}
     assert (len(run.stdout_bytes), len(run.stderr_bytes)) == (20 * MEGABYTE, 10 * MEGABYTE)
@@ -252,7 +242,8 @@ def test_closing(store: Path, busybox_image: str) -> None:
 
 
 def test_terminal(engine: Engine, busybox_image: str) -> None:
-    run = engine.run(busybox_image, ["sh", "-c", "tty; test -t 0 && test -t 1 && test -t 2 && echo $TERM; cat /dev/console & exit 3"], tty=True)
+    script = "tty; test -t 0 && test -t 1 && test -t 2 && echo $TERM; cat /dev/console & exit 3"
+    run = engine.run(busybox_image, ["sh", "-c", script], tty=True)
     assert run.stdout == "/dev/pts/0\r\nxterm\r\n"
     assert run.exit_code == 3
     with pytest.raises(InvalidOption, match="input cannot go to a terminal"):

@@ -1,0 +1,95 @@
+"""What `kernelbox --help` and the help of its verbs say, and that a verb costs nothing until it is called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from kernelbox import __version__
+from kernelbox.cli.app import VERBS, app
+from kernelbox.engine.option_table import OPTIONS
+
+
+def help_of(*words: str) -> str:
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="kernelbox")
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def modules_after(code: str) -> set[str]:
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_help_lists_every_verb_with_two_examples() -> None:
+    text = help_of()
+    for section, verbs in VERBS.items():
+        assert f"{section}:" in text
+        assert all(f"  {name} " in text for name in verbs)
+    assert text.count("\n  kernelbox ") == 2
+
+
+def test_without_arguments_there_is_help() -> None:
+    done = CliRunner().invoke(app, [])
+    assert done.exit_code == 0
+    assert "Usage: kernelbox COMMAND" in done.output
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"kernelbox {__version__}\n"
+    text = CliRunner().invoke(app, ["version"]).output
+    assert text.splitlines()[0] == f"kernelbox  {__version__}"
+    assert "Linux" in text
+
+
+@pytest.mark.parametrize("verb", ["run", "explain"])
+def test_every_option_of_the_table_is_in_the_help(verb: str) -> None:
+    text = help_of(verb)
+    words = text.replace(",", " ").split()
+    for option in OPTIONS:
+        assert all(flag in words for flag in option.flags), option.name
+        assert f" {option.metavar}" in text, option.name
+        assert option.help.split()[0] in words, option.name
+
+
+def test_options_of_run_stand_in_their_groups() -> None:
+    text = help_of("run")
+    headings = [line.rstrip(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Examples", *dict.fromkeys(option.group.capitalize() for option in OPTIONS)]
+
+
+def test_help_fits_the_terminal() -> None:
+    assert max(map(len, help_of("run").splitlines())) <= 80
+
+
+def test_completion_knows_the_options_and_their_words() -> None:
+    def complete(line: str) -> list[str]:
+        words = line.split(" ")
+        asked = {"_KERNELBOX_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        done = subprocess.run(
+            [sys.executable, "-c", "from kernelbox.cli import main; main([])"],
+            env={**os.environ, **asked},
+            capture_output=True,
+            text=True,
+        )
+        return [each.partition(",")[2] for each in done.stdout.split()]
+
+    assert complete("kernelbox ex") == ["explain"]
+    assert complete("kernelbox run --memory-") == ["--memory-swap", "--memory-reservation"]
+    assert complete("kernelbox run --network ") == ["none", "host"]
+
+
+def test_version_loads_neither_the_engine_nor_pandas() -> None:
+    loaded = modules_after("import kernelbox.cli\nkernelbox.cli.main(['--version'])")
+    assert not loaded & {"kernelbox.engine", "kernelbox.native", "pandas", "numpy", "IPython", "rich"}
+
+
+def test_run_needs_no_click() -> None:
+    before = modules_after("")
+    loaded = modules_after("import kernelbox.cli\nkernelbox.cli.main(['run', '--memory', '1', 'host'])") - before
+    assert not loaded & {"click", "pandas", "numpy", "IPython", "rich", "kernelbox.metrics"}
+    assert "kernelbox.engine.engine" in loaded
