@@ -6,14 +6,31 @@ the kernel's constants (from the compiler, never typed by hand).
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from kernelbox.errors import KernelError
 from kernelbox.native._native import ffi, lib
 
+_HERE = Path(__file__).parent
+
 __all__ = ["MONITOR_PROGRAM", "check", "cstring", "ffi", "lib"]
 
-MONITOR_PROGRAM = Path(__file__).with_name("kb-monitor")
+MONITOR_PROGRAM = _HERE / "kb-monitor"
+
+
+def _check_build() -> None:
+    """The headers lie beside the compiled module: what was built from others would misread memory."""
+    texts = [_HERE / name for name in ("api.h", "plan.h", "constants.txt")]
+    if not all(text.exists() for text in texts):
+        return
+    wanted = hashlib.sha256(b"".join(text.read_bytes() for text in texts)).hexdigest()[:12]
+    built = ffi.string(lib.kb_version()).decode()
+    if not built.endswith(wanted):
+        raise ImportError(f"kernelbox's C part ({built}) was built from other headers: run kernelbox/native/build.py")
+
+
+_check_build()
 
 
 def check(result: int, operation: str, thing: object = "", *, hint: str | None = None) -> int:

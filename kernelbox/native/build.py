@@ -6,6 +6,7 @@ it does the same before a wheel or an editable install is made.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -42,6 +43,16 @@ def version() -> str:
     return found[1]
 
 
+def interface() -> str:
+    """A digest of the boundary: Python, the extension and the monitor must have been built from the same."""
+    texts = ((HERE / name).read_bytes() for name in ("api.h", "plan.h", "constants.txt"))
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def defines() -> list[str]:
+    return [f'-DKB_VERSION="{version()}+{interface()[:12]}"', f"-DKB_MAGIC=0x{interface()[:8]}u"]
+
+
 def run(command: list[str]) -> None:
     if subprocess.run(command).returncode:
         raise SystemExit(f"build.py: failed: {shlex.join(command)}")
@@ -71,7 +82,6 @@ def build_extension() -> None:
         py_limited_api=True,
     )
     include = [f"-I{HERE}", f"-I{sysconfig.get_paths()['include']}"]
-    defines = [f'-DKB_VERSION="{version()}"', "-DPy_LIMITED_API=0x030B0000"]
     with tempfile.TemporaryDirectory() as folder:
         generated = Path(folder, "_native.c")
         ffi.emit_c_code(str(generated))
@@ -79,18 +89,18 @@ def build_extension() -> None:
         for source in [generated, *sorted(HERE.glob("*.c"))]:
             product = Path(folder, f"{source.stem}.{len(objects)}.o")
             warnings = [] if source == generated else WARNINGS
-            run([*compiler(), *COMMON, *warnings, "-fPIC", *defines, *include, "-c", str(source), "-o", str(product)])
+            options = [*COMMON, *warnings, "-fPIC", *defines(), "-DPy_LIMITED_API=0x030B0000", *include]
+            run([*compiler(), *options, "-c", str(source), "-o", str(product)])
             objects.append(str(product))
         link([*compiler(), "-shared", *objects, "-ldl"], EXTENSION)
 
 
 def build_monitor(product: Path = MONITOR, *, sanitize: bool = False) -> None:
     sources = [str(source) for source in sorted((HERE / "monitor").glob("*.c"))]
-    defines = [f'-DKB_VERSION="{version()}"', f"-I{HERE}"]
     extra = ["-static", "-ffunction-sections", "-Wl,--gc-sections"]
     if sanitize:
         extra = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
-    link([*compiler(), *COMMON, *WARNINGS, *extra, *defines, *sources], product)
+    link([*compiler(), *COMMON, *WARNINGS, *extra, *defines(), f"-I{HERE}", *sources], product)
 
 
 def build(*, sanitize: bool = False) -> None:

@@ -80,6 +80,7 @@ int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid
 {
     enum { STACK = 16384 };
     struct helper helper;
+    sigset_t all, before;
     int ends[2], result;
     for (int i = 0; i < 8; i++)
         fds[i] = -1;
@@ -89,9 +90,13 @@ int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid
         return -errno;
     helper.wait_fd = ends[0];
     char *stack = malloc(STACK);
+    sigfillset(&all); /* no handler of ours may run in the helper, on our memory */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t pid = stack ? clone(helper_main, stack + STACK, CLONE_VM | (int)flags, &helper) : -1;
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
-        result = stack ? -errno : -ENOMEM;
+        result = stack ? -error : -ENOMEM;
     } else {
         result = collect(pid, flags, uid_map, gid_map, fds);
         while (write(ends[1], "", 1) < 0 && errno == EINTR)

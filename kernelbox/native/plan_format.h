@@ -4,5 +4,3 @@
 #include <stdint.h>
 
 #include "plan.h"
-
-#define KB_MAGIC 0x4b423031u

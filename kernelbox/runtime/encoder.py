@@ -14,7 +14,7 @@ from kernelbox.native import lib
 
 __all__ = ["IN_HOST", "IN_WORKSHOP", "MAGIC", "MAY_FAIL", "NONE", "Encoder"]
 
-MAGIC = 0x4B423031
+MAGIC = lib.KB_MAGIC
 NONE = ""
 """No descriptor: the current folder for a path, the absence of one elsewhere."""
 

@@ -66,10 +66,10 @@ class CellArgumentParser(MagicArgumentParser):
     """Errors are IPython's UsageError; an unknown option is answered with the nearest one."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
-        near = difflib.get_close_matches(unknown, self.flags(), n=1) if unknown.startswith("-") else []
-        if near:
-            raise UsageError(f"unknown option {unknown} (hint: did you mean {near[0]}?)")
+        if message.startswith("unrecognized arguments: "):
+            unknown = message.split(" ")[2]
+            near = difflib.get_close_matches(unknown, self.flags(), n=1)
+            raise UsageError(f"unknown option {unknown}" + (f" (hint: did you mean {near[0]}?)" if near else ""))
         if message.startswith("the following arguments are required"):
             raise UsageError("no image is named (hint: %%container host python3)")
         raise UsageError(message)

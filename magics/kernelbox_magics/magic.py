@@ -121,10 +121,9 @@ class KernelBox(Magics):
 def _doctor() -> Report:
     from kernelbox.engine import doctor
 
-    return Report(
-        ("name", "state", "detail", "what mends it"),
-        [(check.name, check.state, check.detail, check.mend or "") for check in doctor.report()],
-    )
+    checks = doctor.report()
+    rows = [(check.name, check.state, check.detail, check.mend) for check in checks]
+    return Report(("name", "state", "found", "what mends it"), rows, doctor.html(checks))
 
 
 def _last() -> Any:

@@ -7,11 +7,14 @@ from html import escape
 
 
 class Report:
-    """Rows of text under a head: aligned text in a terminal, a table in a notebook, trusted or not."""
+    """Rows of text under a head: aligned text in a terminal, a table in a notebook, trusted or not.
 
-    def __init__(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    `html` is a richer table of the same rows."""
+
+    def __init__(self, head: Sequence[str], rows: Sequence[Sequence[str]], html: str = "") -> None:
         self.head = tuple(head)
         self.rows = tuple(tuple(row) for row in rows)
+        self._html = html
 
     def __repr__(self) -> str:
         table = [self.head, *self.rows]
@@ -19,6 +22,8 @@ class Report:
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 
     def _repr_html_(self) -> str:
+        if self._html:
+            return self._html
         rows = "".join(f"<tr>{_cells('td', row)}</tr>" for row in self.rows)
         return f"<table><tr>{_cells('th', self.head)}</tr>{rows}</table>"
 

@@ -215,11 +215,11 @@ def test_line_magics(real_notebook: Notebook) -> None:
 
 
 def test_doctor(real_notebook: Notebook) -> None:
-    pytest.importorskip("kernelbox.engine.doctor")
     report = real_notebook.value("%container doctor")
     assert report.rows
     assert all(state in ("works", "degraded", "missing") for _, state, _, _ in report.rows)
     assert "<table>" in report._repr_html_()
+    assert report.rows[0][0] in repr(report)
 
 
 def test_reload(real_notebook: Notebook) -> None:

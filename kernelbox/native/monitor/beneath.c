@@ -7,6 +7,8 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
+enum { MOST_LINKS = 8 };
+
 static const uint64_t INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
 static int make_entry(int parent, const char *name, enum kb_target make)
@@ -20,74 +22,77 @@ static int make_entry(int parent, const char *name, enum kb_target make)
     return 0;
 }
 
-/* Where a dangling link points to, as a path from the root: "/a/link" -> "../b/c" gives "/a/../b/c". */
-static int follow_link(int parent, const char *name, const char *prefix, char out[PATH_MAX])
+/* What is to be walked instead of `path` once the dangling link in it has been read: "/a/link/x" -> "../b" gives
+ * "/a/../b/x". `at` is where the link's name begins, `rest` what follows the name. */
+static int follow_link(int parent, const char *name, char path[PATH_MAX], size_t at, const char *rest)
 {
-    char target[PATH_MAX];
-    ssize_t length = readlinkat(parent, name, target, sizeof target - 1);
+    char joined[PATH_MAX], *end = joined;
+    size_t left = strlen(rest);
+    ssize_t length = readlinkat(parent, name, joined, sizeof joined - 1);
     if (length < 0)
         return -errno;
-    target[length] = 0;
-    size_t lead = target[0] == '/' ? 0 : strlen(prefix);
-    if (lead + (size_t)length + 2 > PATH_MAX)
+    size_t lead = joined[0] == '/' ? 0 : at;
+    if (lead + (size_t)length + left >= PATH_MAX)
         return -ENAMETOOLONG;
-    memcpy(out, prefix, lead);
-    out[lead] = '/';
-    memcpy(out + lead + 1, target, (size_t)length + 1);
+    memmove(joined + lead, joined, (size_t)length);
+    memcpy(joined, path, lead);
+    end += lead + (size_t)length;
+    memcpy(end, rest, left + 1);
+    memcpy(path, joined, (size_t)(end - joined) + left + 1);
     return 0;
 }
 
-static int make_beneath(int root, const char *path, enum kb_target make, int links);
-
-/* One component: `prefix` is the path so far, without it. Links that point nowhere are followed, as a program inside
- * would. */
-static int make_component(int root, const char *prefix, const char *name, enum kb_target make, int links)
+/* One missing component, at `at` of `path`; 1 where it turned out to be a link that points nowhere, and `path` leads
+ * there now. */
+static int make_component(int root, char path[PATH_MAX], size_t at, size_t length, enum kb_target make)
 {
-    char target[PATH_MAX];
-    int parent = sys_openat2(root, *prefix ? prefix : "/", O_PATH | O_DIRECTORY, 0, INSIDE);
+    char name[NAME_MAX + 1], before = path[at];
+    if (length > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, path + at, length);
+    name[length] = 0;
+    path[at] = 0;
+    int parent = sys_openat2(root, at ? path : "/", O_PATH | O_DIRECTORY, 0, INSIDE);
+    path[at] = before;
     if (parent < 0)
         return parent;
     int result = make_entry(parent, name, make);
-    if (result == -EEXIST)
-        result = links > 8 ? -ELOOP : follow_link(parent, name, prefix, target);
-    else
-        target[0] = 0;
+    if (result == -EEXIST) {
+        result = follow_link(parent, name, path, at, path + at + length);
+        result = result == -EINVAL ? 0 : result < 0 ? result : 1; /* no link: somebody else has just made it */
+    }
     close(parent);
-    if (result == -EINVAL) /* no link: somebody else has just made it */
-        return 0;
-    return !result && target[0] ? make_beneath(root, target, make, links + 1) : result;
+    return result;
 }
 
-static int make_beneath(int root, const char *path, enum kb_target make, int links)
+/* Makes what is missing of the path. Links that point nowhere are followed, as a program inside would. */
+static int make_beneath(int root, const char *wanted, enum kb_target make)
 {
-    char walked[PATH_MAX];
-    size_t length = strlen(path);
-    if (length >= sizeof walked)
+    char path[PATH_MAX];
+    size_t length = strlen(wanted);
+    while (length && wanted[length - 1] == '/')
+        length--;
+    if (length >= sizeof path)
         return -ENAMETOOLONG;
-    memcpy(walked, path, length + 1);
-    while (length && walked[length - 1] == '/')
-        walked[--length] = 0;
-    for (char *at = walked; *at;) {
-        char *name = at + strspn(at, "/"), *end = name + strcspn(name, "/");
-        bool last = !*end;
-        char ended_by = *end;
-        *end = 0;
-        int fd = sys_openat2(root, walked, O_PATH, 0, INSIDE);
-        if (fd >= 0) {
+    memcpy(path, wanted, length);
+    path[length] = 0;
+    for (int links = 0, at = 0; path[at];) {
+        int begin = at + (int)strspn(path + at, "/"), end = begin + (int)strcspn(path + begin, "/");
+        char behind = path[end];
+        path[end] = 0;
+        int fd = sys_openat2(root, path, O_PATH, 0, INSIDE), result = 0;
+        path[end] = behind;
+        if (fd >= 0)
             close(fd);
-        } else if (fd != -ENOENT) {
-            return fd;
-        } else {
-            char prefix[PATH_MAX];
-            size_t before = (size_t)(name - walked);
-            memcpy(prefix, walked, before);
-            prefix[before] = 0;
-            int result = make_component(root, prefix, name, last ? make : KB_TARGET_FOLDER, links);
-            if (result < 0)
-                return result;
-        }
-        *end = ended_by;
-        at = end;
+        else if (fd == -ENOENT)
+            result = make_component(root, path, (size_t)begin, (size_t)(end - begin), behind ? KB_TARGET_FOLDER : make);
+        else
+            result = fd;
+        if (result < 0)
+            return result;
+        if (result && ++links > MOST_LINKS)
+            return -ELOOP;
+        at = result ? 0 : end;
     }
     return 0;
 }
@@ -97,6 +102,6 @@ int open_beneath(int root, const char *path, enum kb_target make)
     int fd = sys_openat2(root, path, O_PATH, 0, INSIDE);
     if (fd != -ENOENT || make == KB_TARGET_EXISTS)
         return fd;
-    int result = make_beneath(root, path, make, 0);
+    int result = make_beneath(root, path, make);
     return result < 0 ? result : sys_openat2(root, path, O_PATH, 0, INSIDE);
 }

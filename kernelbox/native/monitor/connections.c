@@ -76,15 +76,16 @@ void answer(struct connection *connection, struct kb_answer *head, const struct 
     struct msghdr reply = {.msg_iov = parts, .msg_iovlen = 3};
     head->operations = (uint32_t)count;
     head->record_size = (uint32_t)monitor.record_used;
-    if (reveal != KB_NO_SLOT) {
-        int fd = slot_fd(plan, reveal);
+    int fd = reveal == KB_NO_SLOT ? -1 : slot_fd(plan, reveal);
+    if (fd >= 0) {
         reply.msg_control = &control;
         reply.msg_controllen = sizeof control;
         control.head =
             (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
     }
-    sendmsg(connection->watch.fd, &reply, MSG_NOSIGNAL);  /* an engine that has gone is seen by epoll */
+    if (sendmsg(connection->watch.fd, &reply, MSG_NOSIGNAL) < 0)
+        shutdown(connection->watch.fd, SHUT_RDWR);     /* no engine waits for an answer that is lost */
     monitor.record_used = 0;
 }
 
@@ -205,13 +206,14 @@ static int find_body(struct plan *plan, size_t size, int given, struct body *bod
     size_t count = (size_t)plan->head.before + plan->head.inside + plan->head.after;
     size_t wanted = count * sizeof(struct kb_op) + plan->head.text_size;
     char *bytes = message + sizeof plan->head;
+    const int sealed = F_SEAL_SHRINK | F_SEAL_WRITE;
     struct stat status;
     if (count > KB_MAX_OPS || wanted > KB_MAX_PLAN || !plan->head.text_size)
         return -EINVAL;
     if (plan->head.big) {
         int fd = plan->head.big > 0 && plan->head.big <= given ? plan->slots[plan->head.big - 1] : -1;
         if (fstat(fd, &status) || (size_t)status.st_size != wanted ||
-            fcntl(fd, F_GET_SEALS) < (F_SEAL_SHRINK | F_SEAL_WRITE))
+            fcntl(fd, F_GET_SEALS) < 0 || (fcntl(fd, F_GET_SEALS) & sealed) != sealed)
             return -EINVAL;
         bytes = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED)
@@ -266,6 +268,7 @@ void connection_ready(struct connection *connection)
     if (size == -EAGAIN)
         return;
     if (size == 0) {
+        plan_close(&plan); /* an empty message may bring descriptors too */
         connection_close(connection);
         return;
     }

@@ -9,7 +9,13 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-static char stack[65536] __attribute__((aligned(64)));
+enum { GUARD = 65536, STACK = 65536 }; /* a guard of the largest page size there is */
+
+static char memory[GUARD + STACK] __attribute__((aligned(GUARD)));
+static char *const stack = memory + GUARD;
+
+/* Below the child's stack lies nothing that it could overwrite. */
+int launch_open(void) { return or_errno(mprotect(memory, GUARD, PROT_NONE)); }
 
 /* The C library has no clone3 that starts a function on a stack of its own. */
 #if defined(__x86_64__)
@@ -99,7 +105,7 @@ static long clone_child(struct plan *plan, const struct kb_op *op)
         .parent_tid = (uint64_t)(uintptr_t)&plan->pid,
         .exit_signal = SIGCHLD,
         .stack = (uint64_t)(uintptr_t)stack,
-        .stack_size = sizeof stack,
+        .stack_size = STACK,
     };
     if (op->slot[0] != KB_NO_SLOT) {
         args.flags |= CLONE_INTO_CGROUP;

@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { MOST_PROCESSES = 4096 };
+enum { MOST_PROCESSES = 4096, PATIENCE_MS = 10000 };
 
 struct monitor monitor;
 
@@ -84,9 +84,11 @@ static void serve(void)
     bool wanted = false;
     for (bool began = false;;) {
         struct epoll_event event;
-        int count = epoll_wait(monitor.epoll, &event, 1, wanted ? 0 : -1);
+        int count = epoll_wait(monitor.epoll, &event, 1, wanted ? 0 : began ? -1 : PATIENCE_MS);
         if (count > 0)
             dispatch(event.data.ptr);
+        else if (!count && !wanted && !began)          /* who started us was killed before it could connect */
+            return;
         began = began || monitor.connections;
         if (began && !monitor.connections && !monitor.containers)
             return;
@@ -112,7 +114,9 @@ static int start(bool rootless)
     listener.fd = monitor.listener;
     if (monitor.listener < 0 || monitor.epoll < 0 || watch_add(&listener))
         return fail("listen", -errno);
-    result = namespaces_open(rootless);
+    result = launch_open();
+    if (!result)
+        result = namespaces_open(rootless);
     return result ? fail("make the template mount namespace", result) : 0;
 }
 

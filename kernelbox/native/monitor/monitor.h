@@ -73,6 +73,7 @@ static inline const char *text_at(const struct plan *plan, uint32_t offset)
 {
     return offset ? plan->text + offset : NULL;
 }
+static inline bool is_shared(int slot) { return slot >= KB_SHARED_SLOTS; }
 int keep_fd(struct plan *plan, int slot, int fd); /* into the slot, closing what was there; passes -errno on */
 void drop_fd(struct plan *plan, int slot);
 uint64_t now_ns(void);
@@ -145,6 +146,7 @@ OPERATION(op_sweep);
 int open_beneath(int root, const char *path, enum kb_target make);
 
 /* launch.c */
+int launch_open(void);
 int launch_prepare(struct plan *plan); /* what exec needs, made before clone */
 void launch_release(struct plan *plan);
 

@@ -33,14 +33,14 @@ static int netlink_transact(int fd, const char *requests, size_t size)
     for (size_t at = 0; at + sizeof(struct nlmsghdr) <= size; expected++) {
         struct nlmsghdr head;
         memcpy(&head, requests + at, sizeof head);
-        if (head.nlmsg_len < sizeof head)
+        if (head.nlmsg_len < sizeof head || head.nlmsg_len > size - at)
             return -EINVAL;
         at += NLMSG_ALIGN(head.nlmsg_len);
     }
     if (send(fd, requests, size, 0) < 0)
         return -errno;
-    while (expected > 0) {
-        ssize_t count = recv(fd, buffer, sizeof buffer, 0);
+    while (expected > 0) { /* rtnetlink has answered when send returns: a request that asked for no answer is an error */
+        ssize_t count = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
         if (count < 0)
             return -errno;
         size_t left = (size_t)count;
@@ -153,7 +153,7 @@ static int read_links(uint32_t key)
     if (send(fd, &request, sizeof request, 0) < 0)
         result = -errno;
     while (result == 1) {
-        ssize_t count = recv(fd, buffer, sizeof buffer, 0);
+        ssize_t count = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
         if (count <= 0) {
             result = count < 0 ? -errno : -EIO;
             break;

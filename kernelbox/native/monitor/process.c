@@ -80,6 +80,7 @@ OPERATION(op_fsids)
         return -errno;
     setfsgid((gid_t)op->num[1]);
     setfsuid((uid_t)op->num[0]);
+    prctl(PR_SET_DUMPABLE, 0); /* the borrowed memory stays closed, whatever fs.suid_dumpable says */
     return (uid_t)setfsuid((uid_t)-1) == (uid_t)op->num[0] ? 0 : -EPERM;
 }
 
@@ -122,7 +123,10 @@ OPERATION(op_user)
 {
     (void)plan;
     int result = or_errno(syscall(SYS_setresgid, (gid_t)op->num[1], (gid_t)op->num[1], (gid_t)op->num[1]));
-    return result ? result : or_errno(syscall(SYS_setresuid, (uid_t)op->num[0], (uid_t)op->num[0], (uid_t)op->num[0]));
+    if (!result)
+        result = or_errno(syscall(SYS_setresuid, (uid_t)op->num[0], (uid_t)op->num[0], (uid_t)op->num[0]));
+    prctl(PR_SET_DUMPABLE, 0);
+    return result;
 }
 
 OPERATION(op_keyring)

@@ -71,7 +71,7 @@ uint64_t now_ns(void)
 
 void drop_fd(struct plan *plan, int slot)
 {
-    int *place = slot < KB_SHARED_SLOTS ? &plan->slots[slot] : &monitor.shared[slot - KB_SHARED_SLOTS];
+    int *place = is_shared(slot) ? &monitor.shared[slot - KB_SHARED_SLOTS] : &plan->slots[slot];
     if (*place >= 0)
         close(*place);
     *place = -1;
@@ -86,7 +86,7 @@ int keep_fd(struct plan *plan, int slot, int fd)
         return -EINVAL;
     }
     drop_fd(plan, slot);
-    *(slot < KB_SHARED_SLOTS ? &plan->slots[slot] : &monitor.shared[slot - KB_SHARED_SLOTS]) = fd;
+    *(is_shared(slot) ? &monitor.shared[slot - KB_SHARED_SLOTS] : &plan->slots[slot]) = fd;
     return 0;
 }
 
@@ -103,8 +103,8 @@ static int run_one(struct plan *plan, int index)
         result = enter_mount_ns(monitor.workshop_ns);
     if (!result)
         result = actions[op->code](plan, op);
-    if (op->flags & KB_IN_WORKSHOP || op->code == KB_OP_CLONE)
-        enter_mount_ns(monitor.host_ns);
+    if ((op->flags & KB_IN_WORKSHOP || op->code == KB_OP_CLONE) && enter_mount_ns(monitor.host_ns))
+        abort(); /* lost in a container's or in no file system: nothing good can follow */
     trace->end_ns = now_ns();
     trace->error = result < 0 ? -result : 0;
     return op->flags & KB_MAY_FAIL ? 0 : result;

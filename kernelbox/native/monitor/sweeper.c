@@ -1,6 +1,5 @@
 /* A process beside the monitor that deletes what containers leave behind, so that no launch waits for it. What is to
- * go is
- * first renamed into a trash folder: whoever opens the store after a crash empties that. */
+ * go is first renamed into a trash folder: whoever opens the store after a crash empties that. */
 #include "monitor.h"
 
 #include <dirent.h>
@@ -10,28 +9,57 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-struct job { char name[64]; };
+enum { MOST_DEPTH = 64, SHORTEST_NAME = 40 };
+
+struct job { char name[64]; };                         /* empty: everything that is in the trash */
 
 static struct {
     struct watch watch;
     pid_t pid;
     int trash;
     unsigned int asked, done;
-} sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0};
+    bool missed;                                       /* something lies in the trash that it was not told of */
+} sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0, false};
 
-static void remove_tree(int parent, const char *name, dev_t device)
+/* What the sweeper process works in. */
+static struct {
+    int trash;
+    dev_t device;
+    unsigned int moved;
+} work;
+
+static void moved_name(char name[static 96], const char *job, unsigned int number)
+{
+    snprintf(name, 96, "%.64s-%u", job, number);
+}
+
+static int open_folder(int parent, const char *name)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(parent, name, flags);
+    if (fd < 0 && !fchmodat(parent, name, 0700, 0))    /* overlay's work folder has mode 000, which counts rootless */
+        fd = openat(parent, name, flags);
+    return fd;
+}
+
+/* Folders nested deeper than descriptors and stack should go are moved up into the trash, to be removed after the rest.
+ */
+static void remove_tree(const char *job, int parent, const char *name, int depth)
 {
     if (!unlinkat(parent, name, 0) || errno == ENOENT)
         return;
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) /* overlay's work folder has mode 000: not even root's own, rootless */
-        fd = fchmodat(parent, name, 0700, 0) ? -1
-                                             : openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (depth == MOST_DEPTH) {
+        char fresh[96];
+        moved_name(fresh, job, work.moved);
+        work.moved += !renameat(parent, name, work.trash, fresh);
+        return;
+    }
+    int fd = open_folder(parent, name);
     if (fd < 0)
         return;
     struct stat status;
     DIR *folder = NULL;
-    if (!fstat(fd, &status) && status.st_dev == device) /* never across a mount */
+    if (!fstat(fd, &status) && status.st_dev == work.device) /* never across a mount */
         folder = fdopendir(fd);
     if (!folder) {
         close(fd);
@@ -39,9 +67,32 @@ static void remove_tree(int parent, const char *name, dev_t device)
     }
     for (struct dirent *entry; (entry = readdir(folder));)
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            remove_tree(fd, entry->d_name, device);
+            remove_tree(job, fd, entry->d_name, depth + 1);
     closedir(folder);
     unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+static void remove_entry(const char *name)
+{
+    char fresh[96];
+    work.moved = 0;
+    remove_tree(name, work.trash, name, 0);
+    for (unsigned int number = 0; number < work.moved; number++) {
+        moved_name(fresh, name, number);
+        remove_tree(name, work.trash, fresh, 0);
+    }
+}
+
+/* Names in the trash begin with those of containers; anything else is not ours. */
+static void remove_everything(void)
+{
+    DIR *folder = fdopendir(openat(work.trash, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (strspn(entry->d_name, "0123456789abcdef") >= SHORTEST_NAME)
+            remove_entry(entry->d_name);
+    closedir(folder);
 }
 
 static void sweeper_main(int socket, int trash)
@@ -51,8 +102,13 @@ static void sweeper_main(int socket, int trash)
     prctl(PR_SET_NAME, "kb-sweeper");
     if (fstat(trash, &status))
         _exit(1);
+    work.trash = trash;
+    work.device = status.st_dev;
     while (recv(socket, &job, sizeof job, 0) == sizeof job) {
-        remove_tree(trash, job.name, status.st_dev);
+        if (*job.name)
+            remove_entry(job.name);
+        else
+            remove_everything();
         if (send(socket, "", 1, MSG_NOSIGNAL) < 0)
             break;
     }
@@ -65,8 +121,12 @@ static int sweeper_start(int trash)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
         return -errno;
     sweeper.pid = fork();
-    if (sweeper.pid < 0)
-        return -errno;
+    if (sweeper.pid < 0) {
+        int error = errno;
+        close(ends[0]);
+        close(ends[1]);
+        return -error;
+    }
     if (sweeper.pid == 0) {
         if (dup2(ends[1], 0) < 0 || dup2(trash, 1) < 0 || syscall(SYS_close_range, 2U, ~0U, 0))
             _exit(1); /* the lock and the connections are the monitor's alone */
@@ -78,6 +138,14 @@ static int sweeper_start(int trash)
     return watch_add(&sweeper.watch);
 }
 
+static void ask(const struct job *job)
+{
+    if (send(sweeper.watch.fd, job, sizeof *job, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof *job)
+        sweeper.asked++;
+    else
+        sweeper.missed = true; /* it has too much to do: it looks for what is left when it is through */
+}
+
 int sweep(int parent, const char *name, int trash)
 {
     static unsigned int serial;
@@ -87,25 +155,43 @@ int sweep(int parent, const char *name, int trash)
         if (result < 0)
             return result;
     }
-    size_t length = strnlen(name, 40);
+    size_t length = strnlen(name, SHORTEST_NAME);
     memcpy(job.name, name, length);
     job.name[length] = '.';
     for (unsigned int digits = serial++, at = (unsigned int)length + 1; at < length + 9; at++, digits >>= 4)
         job.name[at] = "0123456789abcdef"[digits & 15];
     if (renameat(parent, name, trash, job.name))
         return errno == ENOENT ? 0 : -errno;
-    if (send(sweeper.watch.fd, &job, sizeof job, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof job)
-        sweeper.asked++; /* a full queue only means that it is emptied when the store opens */
+    ask(&job);
     return 0;
 }
 
-bool sweeper_idle(void) { return sweeper.asked == sweeper.done; }
+bool sweeper_idle(void) { return sweeper.asked == sweeper.done && !sweeper.missed; }
+
+/* Killed by somebody: another one takes over its work. */
+static void sweeper_lost(void)
+{
+    close(sweeper.watch.fd);
+    while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    sweeper.pid = -1;
+    sweeper.done = sweeper.asked;
+    sweeper.missed = !sweeper_start(sweeper.trash);    /* without one, whoever opens the store next sees to it */
+}
 
 void sweeper_report(void)
 {
+    const struct job everything = {{0}};
     char byte;
-    while (recv(sweeper.watch.fd, &byte, 1, MSG_DONTWAIT) == 1)
+    ssize_t count;
+    while ((count = recv(sweeper.watch.fd, &byte, 1, MSG_DONTWAIT)) == 1)
         sweeper.done++;
+    if (count == 0 || errno != EAGAIN)
+        sweeper_lost();
+    if (sweeper.missed && sweeper.asked == sweeper.done) {
+        sweeper.missed = false;
+        ask(&everything);
+    }
     if (sweeper_idle())
         connections_report_sync();
 }
