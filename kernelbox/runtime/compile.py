@@ -26,6 +26,7 @@ from kernelbox.runtime.steps.mounts import (
     Unmount,
 )
 from kernelbox.runtime.target import Target
+from kernelbox.runtime.unsupported import refuse_unsupported
 
 __all__ = ["NETWORK_KEY", "compile_plan"]
 
@@ -45,6 +46,7 @@ def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan
     process = config.process
     if process is None or not process.args:
         raise InvalidOption("the configuration has no process to run: process.args is missing")
+    refuse_unsupported(config)
     held = capabilities.parse(process.capabilities.bounding) if process.capabilities else (1 << 64) - 1
     spaces = spaces_of(config, held, network=network, rootless=target.rootless)
     owner = compile_root.owner_of(config)

@@ -212,8 +212,8 @@ static int find_body(struct plan *plan, size_t size, int given, struct body *bod
         return -EINVAL;
     if (plan->head.big) {
         int fd = plan->head.big > 0 && plan->head.big <= given ? plan->slots[plan->head.big - 1] : -1;
-        if (fstat(fd, &status) || (size_t)status.st_size != wanted ||
-            fcntl(fd, F_GET_SEALS) < 0 || (fcntl(fd, F_GET_SEALS) & sealed) != sealed)
+        if (fstat(fd, &status) || (size_t)status.st_size != wanted || fcntl(fd, F_GET_SEALS) < 0 ||
+            (fcntl(fd, F_GET_SEALS) & sealed) != sealed)
             return -EINVAL;
         bytes = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED)

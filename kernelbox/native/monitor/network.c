@@ -39,7 +39,8 @@ static int netlink_transact(int fd, const char *requests, size_t size)
     }
     if (send(fd, requests, size, 0) < 0)
         return -errno;
-    while (expected > 0) { /* rtnetlink has answered when send returns: a request that asked for no answer is an error */
+    while (expected >
+           0) { /* rtnetlink has answered when send returns: a request that asked for no answer is an error */
         ssize_t count = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
         if (count < 0)
             return -errno;

@@ -1,12 +1,91 @@
 /* A request is data from another process: every number in it is checked before an operation sees it. */
 #include "monitor.h"
 
-static bool slots_fit(const struct kb_op *op)
+/* Where an operation may be. Outside and after the end it runs in the monitor itself, which must stay what it is; inside
+ * it runs on the monitor's memory, so it must not change what that says of the monitor. RECIPE: for the pool. */
+enum { OUTSIDE = 1, INSIDE = 2, LAST = 4, RECIPE = 8 };
+
+static const uint8_t places[KB_OP_END] = {
+    [KB_OP_OPEN] = OUTSIDE | INSIDE,
+    [KB_OP_MKDIR] = OUTSIDE | INSIDE,
+    [KB_OP_MKNOD] = OUTSIDE | INSIDE,
+    [KB_OP_SYMLINK] = OUTSIDE | INSIDE,
+    [KB_OP_CHOWN] = OUTSIDE | INSIDE,
+    [KB_OP_WRITE] = OUTSIDE | INSIDE | LAST | RECIPE,
+    [KB_OP_SETXATTR] = OUTSIDE | INSIDE,
+    [KB_OP_HOLD] = LAST,
+    [KB_OP_OPEN_TREE] = OUTSIDE | INSIDE,
+    [KB_OP_SET_ATTR] = OUTSIDE | INSIDE,
+    [KB_OP_FSOPEN] = OUTSIDE | INSIDE,
+    [KB_OP_FSCONFIG] = OUTSIDE | INSIDE,
+    [KB_OP_FSCREATE] = OUTSIDE | INSIDE,
+    [KB_OP_FSMOUNT] = OUTSIDE | INSIDE,
+    [KB_OP_ATTACH] = OUTSIDE | INSIDE,
+    [KB_OP_ROOT] = INSIDE,
+    [KB_OP_MASK] = INSIDE,
+    [KB_OP_READONLY] = INSIDE,
+    [KB_OP_MOUNT] = INSIDE,
+    [KB_OP_UMOUNT] = OUTSIDE | INSIDE | LAST,
+    [KB_OP_PIVOT] = INSIDE,
+    [KB_OP_PROPAGATION] = INSIDE,
+    [KB_OP_PTY_PEER] = OUTSIDE | INSIDE,
+    [KB_OP_TAKE_NETNS] = OUTSIDE,
+    [KB_OP_GIVE_NETNS] = LAST,
+    [KB_OP_CLONE] = OUTSIDE,
+    [KB_OP_SETNS] = INSIDE,
+    [KB_OP_UNSHARE] = INSIDE,
+    [KB_OP_NETLINK] = INSIDE | RECIPE,
+    [KB_OP_HOSTNAME] = INSIDE,
+    [KB_OP_DOMAINNAME] = INSIDE,
+    [KB_OP_BPF_ATTACH] = OUTSIDE,
+    [KB_OP_SESSION] = INSIDE,
+    [KB_OP_TERMINAL] = INSIDE,
+    [KB_OP_DUP] = INSIDE,
+    [KB_OP_CLOSE_FROM] = INSIDE,
+    [KB_OP_RLIMIT] = INSIDE,
+    [KB_OP_UMASK] = INSIDE,
+    [KB_OP_PRCTL] = INSIDE,
+    [KB_OP_FSIDS] = INSIDE,
+    [KB_OP_BOUNDING] = INSIDE,
+    [KB_OP_AMBIENT] = INSIDE,
+    [KB_OP_CAPSET] = INSIDE,
+    [KB_OP_GROUPS] = INSIDE,
+    [KB_OP_USER] = INSIDE,
+    [KB_OP_KEYRING] = INSIDE,
+    [KB_OP_SECCOMP] = INSIDE,
+    [KB_OP_CHDIR] = INSIDE,
+    [KB_OP_HOOK] = OUTSIDE | INSIDE | LAST,
+    [KB_OP_EXEC] = INSIDE,
+    [KB_OP_READ] = OUTSIDE | LAST,
+    [KB_OP_WAIT_EMPTY] = OUTSIDE | LAST,
+    [KB_OP_RMDIR] = OUTSIDE | LAST,
+    [KB_OP_SWEEP] = OUTSIDE | LAST,
+};
+
+static int place_of(const struct kb_request *head, int index)
+{
+    if (index < head->before)
+        return OUTSIDE;
+    if (index >= head->before + head->inside)
+        return LAST;
+    return head->type == KB_SETUP ? RECIPE : INSIDE;
+}
+
+/* Descriptors of the monitor's own are filled by set-up plans alone. */
+static bool slots_fit(const struct kb_request *head, const struct kb_op *op, int place)
 {
     for (int i = 0; i < 4; i++)
         if (op->slot[i] < KB_NO_SLOT || op->slot[i] >= KB_SLOTS)
             return false;
-    return true;
+    bool fills = is_shared(op->slot[3]) || (op->code == KB_OP_FSMOUNT && is_shared(op->slot[0]));
+    return !fills || (head->type == KB_SETUP && place == OUTSIDE);
+}
+
+static bool flags_fit(const struct kb_op *op, int place)
+{
+    if (op->code == KB_OP_UMOUNT && place != INSIDE && !(op->flags & KB_IN_WORKSHOP))
+        return false;                                  /* nothing of the host is unmounted */
+    return !(op->flags & KB_IN_WORKSHOP) || place == OUTSIDE || place == LAST;
 }
 
 static bool bytes_fit(const struct kb_request *head, uint32_t offset, uint64_t count, uint64_t size)
@@ -66,9 +145,11 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     }
 }
 
-static bool op_fits(const struct kb_request *head, const struct kb_op *op, const char *text)
+static bool op_fits(const struct kb_request *head, const struct kb_op *op, const char *text, int place)
 {
-    if (op->code < KB_OP_OPEN || op->code >= KB_OP_END || !slots_fit(op))
+    if (op->code < KB_OP_OPEN || op->code >= KB_OP_END || !(places[op->code] & place))
+        return false;
+    if (!slots_fit(head, op, place) || !flags_fit(op, place))
         return false;
     for (int i = 0; i < 3; i++)
         if (op->text[i] >= head->text_size && op->text[i])
@@ -78,13 +159,17 @@ static bool op_fits(const struct kb_request *head, const struct kb_op *op, const
 
 int validate(const struct kb_request *head, const struct kb_op *ops, const char *text)
 {
-    int count = head->before + head->inside + head->after;
-    for (int i = 0; i < count; i++)
-        if (!op_fits(head, &ops[i], text))
+    int count = head->before + head->inside + head->after, clones = 0;
+    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS)
+        return -EINVAL;
+    for (int i = 0; i < count; i++) {
+        if (!op_fits(head, &ops[i], text, place_of(head, i)))
             return -EINVAL;
+        clones += ops[i].code == KB_OP_CLONE;
+    }
     for (int i = head->before + head->inside; i < count; i++)
         for (int t = 0; t < 3; t++)
             if (ops[i].text[t] && ops[i].text[t] < head->last_text)
                 return -EINVAL;
-    return 0;
+    return clones == (head->type == KB_LAUNCH) ? 0 : -EINVAL;
 }

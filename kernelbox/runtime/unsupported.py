@@ -1,0 +1,62 @@
+"""What an OCI configuration can ask for that this runtime does not do: refused with a sentence, never left out silently."""
+
+from __future__ import annotations
+
+from kernelbox.errors import NotSupported
+from kernelbox.oci.runtime_spec import Config
+
+__all__ = ["refuse_unsupported"]
+
+
+def refuse_unsupported(config: Config) -> None:
+    """Raises NotSupported naming the first field that cannot be honoured."""
+    asked = _of_process(config) | _of_linux(config) | _of_mounts(config)
+    for field, wanted in asked.items():
+        if wanted:
+            raise NotSupported(f"{field} is not supported", hint="leave it out of the configuration")
+
+
+def _of_process(config: Config) -> dict[str, object]:
+    process = config.process
+    if process is None:
+        return {}
+    return {
+        "process.apparmorProfile": process.apparmor_profile,
+        "process.selinuxLabel": process.selinux_label,
+        "process.scheduler": process.scheduler,
+        "process.ioPriority": process.io_priority,
+        "process.execCPUAffinity": process.exec_cpu_affinity,
+    }
+
+
+def _of_linux(config: Config) -> dict[str, object]:
+    linux = config.linux
+    if linux is None:
+        return {}
+    asked: dict[str, object] = {
+        "linux.intelRdt": linux.intel_rdt,
+        "linux.personality": linux.personality,
+        "linux.mountLabel": linux.mount_label,
+    }
+    resources = linux.resources
+    if resources is None:
+        return asked
+    return asked | {
+        "linux.resources.hugepageLimits": resources.hugepage_limits,
+        "linux.resources.network": resources.network,
+        "linux.resources.rdma": resources.rdma,
+        "linux.resources.unified": resources.unified,
+        "linux.resources.memory.disableOOMKiller": resources.memory and resources.memory.disable_oom_killer,
+        "linux.resources.cpu.realtimeRuntime": resources.cpu and resources.cpu.realtime_runtime,
+        "linux.resources.cpu.idle": resources.cpu and resources.cpu.idle,
+    }
+
+
+def _of_mounts(config: Config) -> dict[str, object]:
+    own = config.linux.uid_mappings if config.linux else ()
+    return {
+        f"mounts: the option tmpcopyup of {mount.destination}": "tmpcopyup" in mount.options for mount in config.mounts
+    } | {
+        f"mounts: an id mapping of its own for {mount.destination}": mount.uid_mappings and mount.uid_mappings != own
+        for mount in config.mounts
+    }
