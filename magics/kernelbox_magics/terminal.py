@@ -39,8 +39,3 @@ class TerminalText:
         """Forget what was held back: the next piece does not follow the last one."""
         self._decoder.reset()
         self._held = ""
-
-
-def plain(data: bytes) -> str:
-    """All of a stream at once."""
-    return TerminalText().feed(data, final=True)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernelbox_magics.terminal import LONGEST_STRING, TerminalText, plain
+from kernelbox_magics.terminal import LONGEST_STRING, TerminalText
+
+
+def plain(data: bytes) -> str:
+    """All of a stream at once."""
+    return TerminalText().feed(data, final=True)
 
 
 @pytest.mark.parametrize(
