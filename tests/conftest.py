@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -47,6 +48,9 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def fail_unless_empty(find: Callable[[], list[str]], sentence: str) -> None:
     """Wait for what is still ending; fail with the list of what does not."""
+    if not find():
+        return
+    gc.collect()
     with suppress(AssertionError):
         wait_until(lambda: not find())
         return

@@ -7,7 +7,6 @@ orphaned becomes its child instead of init's, and every process that a test star
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import tempfile
 import threading
@@ -55,7 +54,6 @@ def become_subreaper() -> None:
 
 
 def snapshot() -> Snapshot:
-    gc.collect()
     processes = list(descendants())
     others = set(stores_of_others({process.pid for process in processes}))
     return Snapshot(
@@ -139,9 +137,10 @@ def namespaces(of: list[Process]) -> Iterator[str]:
 
 
 def links(folder: str) -> Iterator[str]:
-    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+    """What they point to; those that end, are closed to us or are longer than readlink(2) takes are left out."""
+    with suppress(OSError):
         for entry in Path(folder).iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            with suppress(OSError):
                 yield os.readlink(entry)  # what a namespace link says is no path
 
 

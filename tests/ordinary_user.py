@@ -59,7 +59,7 @@ class User:
         self,
         command: Sequence[str],
         *,
-        input: str | None = None,  # noqa: A002  # subprocess.run's own name
+        input: str | None = None,  # subprocess.run's own name
         env: Mapping[str, str] | None = None,
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:

@@ -26,12 +26,12 @@ from sources import SOURCES
 QEMU = "qemu-system-x86_64"
 MODULES = (
     *("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"),
-    *("netfs", "fscache", "9pnet", "9pnet_virtio", "9p", "overlay"),
+    *("netfs", "fscache", "9pnet", "9pnet_virtio", "9p", "overlay", "veth"),
 )
 """In the order in which they need each other."""
 
-BOOTED = re.compile(r"^kernelbox: booted (\S+)", re.MULTILINE)
-ENDED = re.compile(r"^kernelbox: exit status (\d+)", re.MULTILINE)
+BOOTED = re.compile(r"kernelbox: booted (\S+)")
+ENDED = re.compile(r"kernelbox: exit status (\d+)")
 KVM_DEADLINE = 20.0
 """Seconds in which a machine under KVM must have booted; a host that is a virtual machine itself may hang there."""
 

@@ -18,10 +18,12 @@ BROKEN_PIPE = 141
 
 def exit_code_of(command: Callable[[], int]) -> int:
     """Runs a command; what goes wrong on purpose, or at the system's edge, becomes a sentence and an exit code."""
+    _open_standard_streams()
     _survive_other_encodings()
     try:
         code = command()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
         return BROKEN_PIPE
@@ -39,12 +41,21 @@ def exit_code_of(command: Callable[[], int]) -> int:
 
 def say(sentence: str, hint: str | None = None) -> None:
     """On standard error; where nobody listens any more, nothing."""
+    if sys.stderr is None:
+        return
     text = f"kernelbox: {sentence}\n" + (f"  hint: {hint}\n" if hint else "")
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
     except BrokenPipeError:
         return
+
+
+def _open_standard_streams() -> None:
+    """Where a caller closed one, the next file that is opened would be taken for it, and written to."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _survive_other_encodings() -> None:

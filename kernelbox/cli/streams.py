@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from kernelbox.errors import InvalidOption
 from kernelbox.runtime.launch import Launch
 
 __all__ = ["Output", "standard_input", "write"]
@@ -53,17 +52,11 @@ def write(descriptor: int, content: bytes) -> None:
 
 
 @contextmanager
-def standard_input() -> Iterator[IO[bytes] | None]:
-    """Our standard input as a container may have it: files and pipes as they are; None where it is closed.
+def standard_input() -> Iterator[IO[bytes]]:
+    """Our standard input as a container may have it: files and pipes as they are.
 
     A terminal or another device is copied through a pipe instead: who has it could do more than read."""
-    try:
-        kind = os.fstat(0).st_mode
-    except OSError:  # closed: `<&-`
-        yield None
-        return
-    if stat.S_ISDIR(kind):
-        raise InvalidOption("the standard input is a folder", hint="to show a folder in the container use --volume")
+    kind = os.fstat(0).st_mode
     if stat.S_ISREG(kind) or stat.S_ISFIFO(kind):
         with open(0, "rb", buffering=0, closefd=False) as file:
             yield file

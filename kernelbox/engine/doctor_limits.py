@@ -11,7 +11,7 @@ from kernelbox.engine.doctor_check import Check, degraded, missing, tried, works
 from kernelbox.errors import InvalidOption, KernelBoxError
 from kernelbox.linux import cgroups, rlimits
 
-__all__ = ["checks"]
+__all__ = ["checks", "first_disk"]
 
 _LIMITS = {
     "memory limit": (cgroups.Limits(memory=64 << 20), "--memory"),
@@ -59,7 +59,7 @@ def _groups(hierarchy: cgroups.Hierarchy) -> Check:
 def _limits(block: Path) -> Iterator[Check]:
     for name, (limits, option) in _LIMITS.items():
         yield _limit(name, limits, option)
-    disk = _disk(block)
+    disk = first_disk(block)
     if disk:
         rate = cgroups.Limits(device_read_bps=((*disk, 1 << 20),))
         yield _limit("disk rates", rate, "--device-read-bps")
@@ -74,7 +74,7 @@ def _limit(name: str, limits: cgroups.Limits, option: str) -> Check:
         return missing(name, f"{option}: {reason}", _KERNEL.get(name, ""))
 
 
-def _disk(block: Path) -> tuple[int, int] | None:
+def first_disk(block: Path) -> tuple[int, int] | None:
     """The numbers of the first disk that is none of memory or a file."""
     if not block.is_dir():
         return None

@@ -15,7 +15,7 @@ from kernelbox.engine.machine import this_machine
 from kernelbox.linux import capabilities, idmap
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["around", "machine_checks", "store_checks"]
+__all__ = ["around", "machine_checks", "nested", "store_checks"]
 
 _OLDEST = (5, 15)
 _LITTLE_ROOM = 1 << 30
@@ -24,7 +24,7 @@ _LITTLE_ROOM = 1 << 30
 def machine_checks(isolation: Iterable[Check]) -> tuple[Check, ...]:
     """`isolation` are the findings about namespaces: a container around us may be why they are missing."""
     refused = any(check.state == "missing" and check.name.endswith(" namespace") for check in isolation)
-    return (_kernel(), _user(), *tried("nested", lambda: _nested(refused)), _ids(), _queues())
+    return (_kernel(), _user(), *tried("nested", lambda: nested(refused)), _ids(), _queues())
 
 
 def _kernel() -> Check:
@@ -52,10 +52,11 @@ def _user() -> Check:
     )
 
 
-def _nested(refused: bool) -> Check:
+def nested(refused: bool, root: Path = Path("/")) -> Check:
+    """Whether we are in a container ourselves; `refused`: new namespaces are."""
     name = "nested"
-    kind = around()
-    filtered = "Seccomp:\t2" in Path("/proc/self/status").read_text()
+    kind = around(root)
+    filtered = "Seccomp:\t2" in (root / "proc/self/status").read_text()
     if refused and (kind or filtered):
         what = f"a {kind} container" if kind else "a sandbox"
         by = "its system call filter" if filtered else "it"

@@ -42,11 +42,13 @@ class Run:
                     self.launch.kill()
                     self.launch.wait()
             except KeyboardInterrupt:
-                self.launch.kill()
-                self.launch.wait()
+                self.launch.end()
                 history.last = self.result()
                 name = self.prepared.info.name
                 raise RunInterrupted(f"interrupted: the container {name} was killed", result=history.last) from None
+            except BaseException:  # of on_output; where the launch itself failed there is nothing left to end
+                self.launch.end()
+                raise
         finally:
             self._finish()
         history.last = self.result()
@@ -99,6 +101,10 @@ class Job:
         self.result: RunResult | None = None
         self._run = run
         self._error: BaseException | None = None
+        with contextlib.ExitStack() as undo:
+            undo.callback(run.release)
+            run.launch.send()
+            undo.pop_all()
         self._thread = threading.Thread(
             target=self._wait, args=(timeout,), name=f"kernelbox {self.container.name}", daemon=True
         )

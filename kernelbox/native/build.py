@@ -99,7 +99,8 @@ def build_monitor(product: Path = MONITOR, *, sanitize: bool = False) -> None:
     sources = [str(source) for source in sorted((HERE / "monitor").glob("*.c"))]
     extra = ["-static", "-ffunction-sections", "-Wl,--gc-sections"]
     if sanitize:
-        extra = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+        extra = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+        sources += [str(source) for source in sorted((HERE / "sanitize").glob("*.c"))]
     link([*compiler(), *COMMON, *WARNINGS, *extra, *defines(), f"-I{HERE}", *sources], product)
 
 

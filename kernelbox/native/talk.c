@@ -220,12 +220,12 @@ int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms)
     long deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms, tick = -1;
     int result = talk->sent ? 0 : send_request(talk);
     while (!result && !(result = state(talk))) {
+        if (tick < 0 && tick_ms >= 0 && talk->out_used + talk->err_used)
+            tick = now_ms() + tick_ms;                 /* also for what came during an earlier call */
         int wait_ms = remaining(earlier(deadline, tick));
         result = step(talk, wait_ms);
         if (!result && wait_ms == 0)
             return state(talk) | KB_TICK;
-        if (tick < 0 && tick_ms >= 0 && talk->out_used + talk->err_used)
-            tick = now_ms() + tick_ms;
     }
     if (result < 0 || talk->finished) /* nobody is left to read what was not written yet */
         if (result != -EINTR)

@@ -111,7 +111,7 @@ def _inside(config: Config, process: Process, target: Target, spaces: Spaces, ow
     propagation = config.linux.rootfs_propagation if config.linux else ""
     if propagation and propagation != "private":
         yield SetPropagation("/", _PROPAGATION[propagation] | lib.MS_REC, propagation)
-    yield from compile_inside.limit_steps(process, target)
+    yield from compile_inside.limit_steps(process, target, compile_mounts.proc_of(config))
     yield from compile_inside.become_steps(config, process, target, spaces)
 
 
@@ -125,14 +125,13 @@ def _names(config: Config) -> Iterator[Step]:
 def _sysctls(config: Config, spaces: Spaces) -> Iterator[Step]:
     for name, value in (config.linux.sysctl if config.linux else {}).items():
         if not (spaces.pooled and is_ready(name, value)):
-            yield steps.SetSysctl(name, value, "proc")
+            yield steps.SetSysctl(name, value, compile_mounts.proc_of(config))
 
 
 def _time(config: Config) -> Step:
     offsets = config.linux.time_offsets if config.linux else {}
-    return steps.SetTimeOffsets(
-        tuple((clock, each.secs or 0, each.nanosecs or 0) for clock, each in offsets.items()), "proc"
-    )
+    every = tuple((clock, each.secs or 0, each.nanosecs or 0) for clock, each in offsets.items())
+    return steps.SetTimeOffsets(every, compile_mounts.proc_of(config))
 
 
 def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
@@ -146,7 +145,8 @@ def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
     if spaces.pooled:
         sysctls = config.linux.sysctl if config.linux else {}
         changed = any(name.startswith("net.") and not is_ready(name, value) for name, value in sysctls.items())
-        yield GiveNetworkNamespace(NETNS, NETWORK_KEY, reusable=not changed)
+        # Without a user namespace of its own the container may have had rights over it (CAP_NET_ADMIN).
+        yield GiveNetworkNamespace(NETNS, NETWORK_KEY, reusable=not changed and target.userns != NONE)
     for group in target.groups:
         title = compile_root.group_title(group.controllers, group.version)
         yield RemoveCgroup(group.path.name, parent_slot(str(group.path.parent)), title)

@@ -38,11 +38,11 @@ def join_steps(target: Target, spaces: Spaces) -> Iterator[Step]:
         yield steps.JoinNamespace(descriptor, flag)
 
 
-def limit_steps(process: Process, target: Target) -> Iterator[Step]:
+def limit_steps(process: Process, target: Target, proc: str) -> Iterator[Step]:
     if process.oom_score_adj is not None:
         # An ordinary user's process may not be traced while it shares the monitor's memory, so not write to itself
         # either.
-        yield rights.SetOomScore(process.oom_score_adj, "proc", optional=target.rootless)
+        yield rights.SetOomScore(process.oom_score_adj, proc, optional=target.rootless)
     for limit in process.rlimits:
         number = getattr(lib, limit.type, None)
         if number is None:

@@ -12,11 +12,12 @@ from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Device, Mount
 from kernelbox.runtime.compile_root import bind_name, is_bind
+from kernelbox.runtime.setup import PROC
 from kernelbox.runtime.steps import mounts as steps
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.target import Target
 
-__all__ = ["EARLY", "device_binds", "early_mounts", "hide_steps", "make_devpts", "mount_steps"]
+__all__ = ["EARLY", "device_binds", "early_mounts", "hide_steps", "make_devpts", "mount_steps", "proc_of"]
 
 _NODES = tuple((node.path[5:], node.major, node.minor) for node in devices.DEFAULT_NODES)
 _LINKS = tuple((link[5:], target) for link, target in devices.LINKS.items() if link != "/dev/ptmx")
@@ -35,6 +36,13 @@ def early_mounts(config: Config) -> Iterator[Step]:
 
 def early_name(mount: Mount) -> str:
     return "proc" if mount.destination == "/proc" else f"{mount.type} {mount.destination}"
+
+
+def proc_of(config: Config) -> str:
+    """Where a process's settings are written: the container's own proc, or the monitor's where that is none or the
+    machine's."""
+    own = any(mount.type == "proc" and mount.destination == "/proc" for mount in config.mounts)
+    return "proc" if own else PROC
 
 
 def _make(mount: Mount, to: str, fstype: str) -> steps.MakeMount:

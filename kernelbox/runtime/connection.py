@@ -137,6 +137,7 @@ class Connection:
         self.abandon()
         if -result in _GONE:
             return int(lib.KB_GONE)
+        self.close()
         raise KernelError(-result, "talk to the monitor")
 
     def take_output(self) -> tuple[bytes, bytes]:

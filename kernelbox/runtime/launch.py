@@ -20,6 +20,8 @@ from kernelbox.runtime.trace import TraceRow, trace_rows
 __all__ = ["Launch", "Outcome"]
 
 _TICK_MS = 50
+_LONGEST_MS = 200
+"""Python is asked this often whether a signal came: one that arrives just before poll(2) does not end it."""
 _MAX_CAPTURED = 256 << 20
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
 _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.ETXTBSY, errno.EINVAL, errno.ELIBBAD)
@@ -68,6 +70,7 @@ class Launch:
         self.encoded = encoded
         self.outcome = Outcome()
         self.terminal = -1
+        self.ended = False
         self._monitor = monitor
         self._token = token
         self._descriptors = descriptors
@@ -110,6 +113,13 @@ class Launch:
         message = head if big else head + body
         self._connection.begin(message, descriptors, pipes=self.encoded.pipes, input=self._input, adopt=self._adopt)
 
+    def send(self) -> None:
+        """Returns when the request has been sent, without waiting for what comes of it: its descriptors may then be
+        closed. `wait` does so itself."""
+        assert self._connection is not None
+        while self._connection.converse(-1, 0) & lib.KB_GONE:
+            self._gone()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Moves output until the container has ended (true) or `timeout` seconds have passed (false).
 
@@ -117,17 +127,19 @@ class Launch:
         monitor went away under it. KeyboardInterrupt passes through: `kill`, then `wait` again."""
         assert self._connection is not None
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = -1 if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+        while not self.ended:
+            left = _LONGEST_MS
+            if deadline is not None:
+                left = min(left, max(0, round((deadline - time.monotonic()) * 1000)))
             state = self._connection.converse(_TICK_MS if self._on_output else -1, left)
             self._take_output()
             if state & lib.KB_DONE:
                 self._finish()
-                return True
-            if state & lib.KB_GONE:
+            elif state & lib.KB_GONE:
                 self._gone()
             elif state & lib.KB_TICK and deadline is not None and time.monotonic() >= deadline:
                 return False
+        return True
 
     def wait_started(self) -> None:
         """Returns once the program runs (or has already ended); `terminal` is then its terminal, if it has one.
@@ -147,6 +159,18 @@ class Launch:
         """Sends a signal to the first process; with 9 everything in the container ends. May be called from any
         thread."""
         self._monitor.signal(self._token, number)
+
+    def end(self) -> None:
+        """Kills the container and waits until it has gone; nobody is told of output any more. Interrupts do not shorten
+        that."""
+        assert self._connection is not None
+        self._on_output = None
+        while not self.ended and not self._connection.closed:
+            try:
+                self.kill()
+                self.wait()
+            except KeyboardInterrupt:
+                continue
 
     def trace(self) -> tuple[TraceRow, ...]:
         """The steps that were done until now, with their times."""
@@ -183,14 +207,15 @@ class Launch:
         outcome = self.outcome
         self._close_plan_file()
         outcome.answers = self._connection.answers()
-        self._monitor.give(self._connection)
         first, last = outcome.answers[0], outcome.answers[-1]
-        if last.kind == lib.KB_FAILED:
-            raise self._start_error(last)
         outcome.pid, outcome.started_ns, outcome.ended_ns = first.pid, first.now_ns, last.now_ns
         outcome.status = None if last.signal else last.status
         outcome.signal, outcome.user_us, outcome.system_us = last.signal, last.user_us, last.system_us
         outcome.largest = last.max_rss_kb * 1024
+        self.ended = True
+        self._monitor.give(self._connection)
+        if last.kind == lib.KB_FAILED:
+            raise self._start_error(last)
 
     def _gone(self) -> None:
         assert self._connection is not None

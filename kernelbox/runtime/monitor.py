@@ -52,6 +52,7 @@ class Monitor:
         self._encoded: EncodedPlan = setup.plan.encode((), setup.shared)
         self._preparations: dict[str, Plan] = {}
         self._pid = 0
+        self._closed = False
 
     @property
     def shared(self) -> Mapping[str, int]:
@@ -74,16 +75,23 @@ class Monitor:
         return self._idle.pop() if self._idle else self._connect()
 
     def give(self, connection: Connection) -> None:
-        if not connection.closed:
+        if self._closed:
+            connection.close()
+        elif not connection.closed:
             self._idle.append(connection)
 
     def renew(self) -> Connection:
         """A fresh connection, after one that proved dead: the others are too."""
-        self.close()
+        self._close_idle()
         return self._connect()
 
     def close(self) -> None:
-        """Closes idle connections; with the last one of all engines an idle monitor goes. Idempotent."""
+        """Closes idle connections, and later those in use; with the last one of all engines an idle monitor goes.
+        Idempotent."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
 

@@ -97,7 +97,7 @@ def test_the_window_has_its_size_and_keeps_it(image: str) -> None:
 def test_ctrl_c_goes_to_the_program_inside(image: str) -> None:
     with terminal("-it", image, "sh") as person:
         person.expect("# ")
-        person.type("echo begun; sleep 60\r")
+        person.type("sh -c 'echo begun; exec sleep 60'\r")  # said by the one whom Ctrl-C is for: it is there by then
         person.expect("\r\nbegun\r\n")
         person.type("\x03")
         person.expect("# ")
@@ -134,7 +134,9 @@ def test_the_terminal_is_restored_when_it_cannot_start(image: str) -> None:
 
 
 def test_much_is_typed_and_shown(image: str) -> None:
-    with terminal("-it", image, "sh", "-c", "stty raw -echo; echo ready; head -c 50000 | wc -c; seq 20000; exit 0") as person:
+    with terminal(
+        "-it", image, "sh", "-c", "stty raw -echo; echo ready; head -c 50000 | wc -c; seq 20000; exit 0"
+    ) as person:
         person.expect("ready")
         for _ in range(50):
             person.type("x" * 1000)

@@ -1,6 +1,7 @@
 /* From a plan to a running process: clone3 with memory shared until exec, so that a launch costs the same however many
  * containers the monitor holds. */
 #include "monitor.h"
+#include "sanitize/stack.h"
 
 #include <linux/sched.h>
 #include <sched.h>
@@ -111,7 +112,10 @@ static long clone_child(struct plan *plan, const struct kb_op *op)
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (uint64_t)slot_fd(plan, op->slot[0]);
     }
-    return clone3_call(&args, sizeof args, child_main, plan);
+    struct stack_bounds own = use_stack((struct stack_bounds){stack, STACK}, 1);
+    long result = clone3_call(&args, sizeof args, child_main, plan);
+    use_stack(own, 0);
+    return result;
 }
 
 OPERATION(op_clone)

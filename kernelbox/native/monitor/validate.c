@@ -5,6 +5,9 @@
  * it runs on the monitor's memory, so it must not change what that says of the monitor. RECIPE: for the pool. */
 enum { OUTSIDE = 1, INSIDE = 2, LAST = 4, RECIPE = 8 };
 
+/* While one of these lasts the monitor does nothing else. */
+enum { MOST_TRIES = 10000, LONGEST_HOOK_MS = 60000 };
+
 static const uint8_t places[KB_OP_END] = {
     [KB_OP_OPEN] = OUTSIDE | INSIDE,
     [KB_OP_MKDIR] = OUTSIDE | INSIDE,
@@ -23,7 +26,9 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_ATTACH] = OUTSIDE | INSIDE,
     [KB_OP_ROOT] = INSIDE,
     [KB_OP_MASK] = INSIDE,
+    [KB_OP_MASK_KERNEL] = INSIDE,
     [KB_OP_READONLY] = INSIDE,
+    [KB_OP_PROTECT_KERNEL] = INSIDE,
     [KB_OP_MOUNT] = INSIDE,
     [KB_OP_UMOUNT] = OUTSIDE | INSIDE | LAST,
     [KB_OP_PIVOT] = INSIDE,
@@ -118,8 +123,9 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
         return strings_fit(head, text, op->text[0], op->num[0]) && strings_fit(head, text, op->text[1], op->num[1]) &&
                op->num[2] && strings_fit(head, text, op->text[2], op->num[2]);
     case KB_OP_HOOK:
-        return op->num[0] && strings_fit(head, text, op->text[0], op->num[0]) &&
-               strings_fit(head, text, op->text[1], op->num[1]) && bytes_fit(head, op->text[2], op->num[2], 1);
+        return op->num[0] && op->num[3] && op->num[3] <= LONGEST_HOOK_MS &&
+               strings_fit(head, text, op->text[0], op->num[0]) && strings_fit(head, text, op->text[1], op->num[1]) &&
+               bytes_fit(head, op->text[2], op->num[2], 1);
     case KB_OP_OPEN:
     case KB_OP_MKDIR:
     case KB_OP_MKNOD:
@@ -138,8 +144,8 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_CHOWN:
     case KB_OP_READ:
     case KB_OP_WAIT_EMPTY:
-    case KB_OP_RMDIR:
     case KB_OP_SWEEP: return op->text[0];
+    case KB_OP_RMDIR: return op->text[0] && op->num[0] <= MOST_TRIES;
     case KB_OP_SYMLINK: return op->text[0] && op->text[1];
     default: return true;
     }

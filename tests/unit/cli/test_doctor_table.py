@@ -7,7 +7,9 @@ from kernelbox.engine.doctor import Check
 
 CHECKS = (
     Check("Linux", "works", "6.18 on x86_64"),
-    Check("disk weight", "missing", "--blkio-weight: " + "long words " * 20, "echo bfq > /sys/block/DISK/queue/scheduler"),
+    Check(
+        "disk weight", "missing", "--blkio-weight: " + "long words " * 20, "echo bfq > /sys/block/DISK/queue/scheduler"
+    ),
     Check("id ranges", "degraded", "only root exists in a container", "apt-get install uidmap"),
 )
 

@@ -24,7 +24,11 @@ from kernelbox.errors import CommandNotExecutable, CommandNotFound, KernelBoxErr
         (CommandNotFound("could not run x"), 127, "kernelbox: could not run x\n"),
         (RunInterrupted("interrupted"), 130, "kernelbox: interrupted\n"),
         (KeyboardInterrupt(), 130, ""),
-        (OSError(errno.ENOSPC, "No space left on device", "/f"), 125, "kernelbox: could not use /f: no space left on device\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/f"),
+            125,
+            "kernelbox: could not use /f: no space left on device\n",
+        ),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 125, "kernelbox: could not go on: cannot allocate memory\n"),
     ],
 )
@@ -55,9 +59,7 @@ def test_a_mistake_of_ours_is_not_hidden() -> None:
         (["explain", "--nope", "host"], "unknown option '--nope'", ""),
     ],
 )
-def test_words_that_mean_nothing(
-    words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_words_that_mean_nothing(words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 125
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.startswith(f"kernelbox: {message}")
@@ -73,7 +75,9 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as broken:
-        done = subprocess.run([sys.executable, "-m", "kernelbox.cli", "run", "--help"], stdout=broken, stderr=subprocess.PIPE)
+        done = subprocess.run(
+            [sys.executable, "-m", "kernelbox.cli", "run", "--help"], stdout=broken, stderr=subprocess.PIPE
+        )
     assert (done.returncode, done.stderr) == (141, b"")
 
 
@@ -90,7 +94,8 @@ import sys; sys.platform = "darwin"
 import kernelbox
 from kernelbox.cli import main
 from kernelbox.errors import NotSupported
-assert [main(words) for words in (["--version"], ["run", "host", "true"], ["explain", "host"], ["doctor"])] == [0, 125, 125, 125]
+lines = (["--version"], ["run", "host", "true"], ["explain", "host"], ["doctor"])
+assert [main(words) for words in lines] == [0, 125, 125, 125]
 try:
     kernelbox.Engine()
 except NotSupported as error:

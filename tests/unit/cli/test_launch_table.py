@@ -16,9 +16,24 @@ TRACE = (
 
 def test_a_row_says_number_place_what_calls_start_and_duration() -> None:
     head, titles, first, *_ = trace_text(TRACE, 120).splitlines()
-    assert head == "started in 1.00 ms by 3 steps, cleaned up in 1.00 ms by 1; the longest is 4: read cpu.stat (1.00 ms)"
+    assert (
+        head == "started in 1.00 ms by 3 steps, cleaned up in 1.00 ms by 1; the longest is 4: read cpu.stat (1.00 ms)"
+    )
     assert titles.split() == ["where", "what", "system", "calls", "start", "took"]
-    assert first.split() == ["1", "outside", "make", "the", "folder", ID[:12], "mkdirat", "0.0", "µs", "250", "µs", "██"]
+    assert first.split() == [
+        "1",
+        "outside",
+        "make",
+        "the",
+        "folder",
+        ID[:12],
+        "mkdirat",
+        "0.0",
+        "µs",
+        "250",
+        "µs",
+        "██",
+    ]
 
 
 def test_bars_leave_out_the_time_the_command_ran() -> None:
@@ -49,7 +64,10 @@ def test_long_texts_are_cut_to_the_width() -> None:
 
 
 def test_a_plan_has_no_times() -> None:
-    rows = (PlanRow(1, "MakeFolder", "outside", f"make the folder {ID}", "mkdirat"), PlanRow(2, "Exec", "inside", "run true", "execve"))
+    rows = (
+        PlanRow(1, "MakeFolder", "outside", f"make the folder {ID}", "mkdirat"),
+        PlanRow(2, "Exec", "inside", "run true", "execve"),
+    )
     assert plan_text(rows, 120).splitlines() == [
         "    where   what                         system calls",
         "  1 outside make the folder 4d356396ffef mkdirat",
