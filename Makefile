@@ -7,10 +7,12 @@ NOTEBOOK := notebooks/00_first_cell.ipynb
 export PYTHON
 
 .NOTPARALLEL:
-.PHONY: help demo test check bench lab clean
+.PHONY: help build demo test check bench lab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+build: $(VENV)/.ready ## make .venv and compile the C; the other targets do it too
 
 demo: $(VENV)/.ready ## run the first notebook in a fresh kernel and print every cell with its output
 	@$(BIN)/python notebooks/run.py $(NOTEBOOK)

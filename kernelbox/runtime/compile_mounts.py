@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import stat
 from collections.abc import Iterator
 
+from kernelbox.errors import InvalidOption
 from kernelbox.linux import devices
 from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Device, Mount
-from kernelbox.runtime.compile_root import bind_name, is_bind
+from kernelbox.runtime.compile_root import bind_name, is_bind, outside
 from kernelbox.runtime.setup import PROC
 from kernelbox.runtime.steps import mounts as steps
 from kernelbox.runtime.steps.base import Step
@@ -48,6 +50,23 @@ def proc_of(config: Config) -> str:
 def _make(mount: Mount, to: str, fstype: str) -> steps.MakeMount:
     options = parse_options(mount.options)
     return steps.MakeMount(fstype, to, options.data, options.set & ~lib.MOUNT_ATTR_IDMAP, mount.source or fstype)
+
+
+def _with_outer_ids(mount: Mount, config: Config) -> Mount:
+    """uid= and gid= are meant inside, and the mount is made before the user namespace is joined."""
+    if config.linux is None or not config.linux.uid_mappings:
+        return mount
+    maps = {"uid": config.linux.uid_mappings, "gid": config.linux.gid_mappings}
+    options = []
+    for option in mount.options:
+        name, _, value = option.partition("=")
+        if name in maps and value.isdecimal():
+            number = outside(maps[name], int(value))
+            if number is None:
+                raise InvalidOption(f"the mount on {mount.destination}: {option} is not among the container's ids")
+            option = f"{name}={number}"
+        options.append(option)
+    return dataclasses.replace(mount, options=tuple(options))
 
 
 def make_devpts(mount: Mount, owner: tuple[int, int]) -> Step:
@@ -90,7 +109,7 @@ def _mount(number: int, mount: Mount, config: Config, target: Target, owner: tup
         yield from _cgroup(mount, target)
     else:
         name = f"{mount.type} {mount.destination}"
-        yield _make(mount, name, mount.type)
+        yield _make(_with_outer_ids(mount, config), name, mount.type)
         yield steps.Attach(name, mount.destination, f"mount {mount.type}")
 
 
@@ -144,7 +163,7 @@ def hide_steps(config: Config, target: Target) -> Iterator[Step]:
     if config.linux is None:
         return
     fresh = tuple(mount.destination + "/" for mount in config.mounts if mount.type in EARLY)
-    masked = existing(config.linux.masked_paths, fresh)
+    masked = existing(config.linux.masked_paths, fresh, bool(target.userns))
     if masked:
         attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
         yield steps.MakeMount("tmpfs", "empty", (("nr_inodes", "2"), ("mode", "755")), attributes, "tmpfs")
@@ -168,12 +187,17 @@ _MOUNT_POINTS = frozenset(
 
 
 @functools.lru_cache(maxsize=32)
-def existing(paths: tuple[str, ...], fresh: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+def existing(paths: tuple[str, ...], fresh: tuple[str, ...], own_ids: bool = False) -> tuple[tuple[str, bool], ...]:
     """(path, whether it is a folder) of the paths that have something to hide; `fresh` are the kernel's own file
-    systems that the container mounts anew, with the same files as the machine's."""
+    systems that the container mounts anew, with the same files as the machine's.
+
+    `own_ids`: in a user namespace without the machine's root, what only that root may open is closed already."""
     found = []
     for path in paths:
-        known = path.startswith(fresh)
-        if not known or (path not in _MOUNT_POINTS and os.path.lexists(path)):
+        if not path.startswith(fresh):
             found.append((path, os.path.isdir(path)))
+        elif path not in _MOUNT_POINTS and os.path.lexists(path):
+            status = os.stat(path)
+            if not own_ids or status.st_uid or status.st_mode & 0o077:
+                found.append((path, stat.S_ISDIR(status.st_mode)))
     return tuple(found)

@@ -1,4 +1,5 @@
-"""What an OCI configuration can ask for that this runtime does not do: refused with a sentence, never left out silently."""
+"""What an OCI configuration can ask for that this runtime does not do: refused with a sentence, never left out
+silently."""
 
 from __future__ import annotations
 

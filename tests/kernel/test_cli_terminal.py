@@ -77,6 +77,7 @@ def test_a_shell_at_a_terminal(image: str) -> None:
         assert person.modes() != before
         person.type("echo $((6*7)) $(tty)\r")
         person.expect("\r\n42 /dev/pts/0\r\n")
+        person.expect("# ")
         person.type("exit 7\r")
         assert person.process.wait() == 7
         assert person.modes() == before
@@ -103,6 +104,7 @@ def test_ctrl_c_goes_to_the_program_inside(image: str) -> None:
         person.expect("# ")
         person.type("echo code $?\r")
         person.expect("\r\ncode 130\r\n")
+        person.expect("# ")
         person.type("\x04")
         assert person.process.wait() == 0
 

@@ -77,6 +77,26 @@ OPERATION(op_fsmount)
     return keep_fd(plan, op->slot[3], result);
 }
 
+/* Nobody would see a mount over the container's root, where a link of the image may lead. */
+static int refuse_root(int root, int target)
+{
+    struct stat top, found;
+    if (root < 0)                                      /* a mount of the monitor's own */
+        return 0;
+    if (fstat(root, &top) || fstat(target, &found))
+        return -errno;
+    return top.st_dev == found.st_dev && top.st_ino == found.st_ino ? -EBUSY : 0;
+}
+
+/* The kernel's word for a folder on a file, or the other way round, is EINVAL, which it has for much else. */
+static int why_refused(int source, int target)
+{
+    struct stat from, to;
+    if (fstat(source, &from) || fstat(target, &to) || S_ISDIR(from.st_mode) == S_ISDIR(to.st_mode))
+        return -EINVAL;
+    return S_ISDIR(to.st_mode) ? -EISDIR : -ENOTDIR;
+}
+
 OPERATION(op_attach)
 {
     int target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), (enum kb_target)op->num[0]);
@@ -85,8 +105,11 @@ OPERATION(op_attach)
             close(target);
         return target < 0 ? target : 0;
     }
-    int result =
-        sys_move_mount(slot_fd(plan, op->slot[0]), "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    int source = slot_fd(plan, op->slot[0]), result = refuse_root(slot_fd(plan, op->slot[1]), target);
+    if (!result)
+        result = sys_move_mount(source, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    if (result == -EINVAL)
+        result = why_refused(source, target);
     close(target);
     return result;
 }

@@ -17,9 +17,9 @@ static struct {
     struct watch watch;
     pid_t pid;
     int trash;
-    unsigned int asked, done;
+    unsigned int asked, done, begun;                   /* begun: what had been done when this process started */
     bool missed;                                       /* something lies in the trash that it was not told of */
-} sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0, false};
+} sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0, 0, false};
 
 /* What the sweeper process works in. */
 static struct {
@@ -109,12 +109,12 @@ static void sweeper_main(int socket, int trash)
             remove_entry(job.name);
         else
             remove_everything();
-        (void)send(socket, "", 1, MSG_NOSIGNAL);       /* to nobody, where the monitor has gone: the rest is still done */
+        (void)send(socket, "", 1, MSG_NOSIGNAL); /* to nobody, where the monitor has gone: the rest is still done */
     }
     _exit(0);
 }
 
-static int sweeper_start(int trash)
+static int sweeper_start(void)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
@@ -127,13 +127,13 @@ static int sweeper_start(int trash)
         return -error;
     }
     if (sweeper.pid == 0) {
-        if (dup2(ends[1], 0) < 0 || dup2(trash, 1) < 0 || syscall(SYS_close_range, 2U, ~0U, 0))
+        if (dup2(ends[1], 0) < 0 || dup2(sweeper.trash, 1) < 0 || syscall(SYS_close_range, 2U, ~0U, 0))
             _exit(1); /* the lock and the connections are the monitor's alone */
         sweeper_main(0, 1);
     }
     close(ends[1]);
     sweeper.watch.fd = ends[0];
-    sweeper.trash = trash;
+    sweeper.begun = sweeper.done;
     return watch_add(&sweeper.watch);
 }
 
@@ -149,11 +149,11 @@ int sweep(int parent, const char *name, int trash)
 {
     static unsigned int serial;
     struct job job = {{0}};
-    if (sweeper.pid < 0) {
-        int result = sweeper_start(trash);
-        if (result < 0)
-            return result;
-    }
+    if (sweeper.trash < 0 && (sweeper.trash = fcntl(trash, F_DUPFD_CLOEXEC, 3)) < 0)
+        return -errno;
+    int result = sweeper.pid < 0 ? sweeper_start() : 0;
+    if (result < 0)
+        return result;
     size_t length = strnlen(name, SHORTEST_NAME);
     memcpy(job.name, name, length);
     job.name[length] = '.';
@@ -167,15 +167,16 @@ int sweep(int parent, const char *name, int trash)
 
 bool sweeper_idle(void) { return sweeper.asked == sweeper.done && !sweeper.missed; }
 
-/* Killed by somebody: another one takes over its work. */
+/* Killed by somebody: another one takes over its work, unless it did none. */
 static void sweeper_lost(void)
 {
     close(sweeper.watch.fd);
     while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
         ;
+    bool useful = sweeper.done != sweeper.begun;
     sweeper.pid = -1;
     sweeper.done = sweeper.asked;
-    sweeper.missed = !sweeper_start(sweeper.trash);    /* without one, whoever opens the store next sees to it */
+    sweeper.missed = useful && !sweeper_start(); /* without one, whoever opens the store next sees to it */
 }
 
 void sweeper_report(void)
