@@ -121,8 +121,10 @@ class Engine:
     def plan(self, image: str, command: Sequence[str], options: RunOptions) -> Plan:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
         monitor = self._open()
+        found = self.images.get(image)
         with contextlib.ExitStack() as undo:
-            return self._prepare(self.images.get(image), command, options, monitor, undo, with_input=False).encoded.plan
+            taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
+            return self._prepare(found, command, options, monitor, taken, with_input=False).encoded.plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
@@ -169,15 +171,15 @@ class Engine:
         adopt: bool,
     ) -> Run:
         given, data = self._standard_input(input)
-        prepared = self._prepare(image, command, options, monitor, undo, with_input=bool(data))
+        taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
+        prepared = self._prepare(image, command, options, monitor, taken, with_input=bool(data))
         if prepared.terminal and input is not None:
             raise InvalidOption("input cannot go to a terminal", hint="leave out tty")
-        descriptors = [given if name == "stdin" else descriptor for name, descriptor in prepared.descriptors]
         launch = Launch(
             monitor,
             prepared.encoded,
             prepared.token,
-            descriptors,
+            prepared.descriptors(taken, given),
             adopt=prepared.terminal and adopt,
             input=data,
             on_output=on_output,
@@ -192,13 +194,11 @@ class Engine:
         command: Sequence[str],
         options: RunOptions,
         monitor: Monitor,
-        undo: contextlib.ExitStack,
+        taken: IdRange | None,
         *,
         with_input: bool,
     ) -> Prepared:
-        """What it takes of ids is given back by `undo`."""
         assert self._kernel is not None
-        taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
         if image.name == "host":
             self._refresh_host(monitor, taken)
         key = self._ready.key(image, command, options, taken, with_input)
@@ -242,7 +242,8 @@ class Engine:
                 self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
                 self._ranges = IdRanges(runtime_base())
                 parents = self._kernel.hierarchy.parents(f"kernelbox/{self.paths.name}")
-                setup = setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL)
+                attached = not self._kernel.features.detached_clone
+                setup = setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL, attached=attached)
                 self._monitor = Monitor(self.paths, setup, rootless=self._rootless)
             return self._monitor
 

@@ -19,7 +19,7 @@ from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.setup import HOST_MASK
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import HideLower, MakeFolder, MakeLink, MakeOpaque, WriteFile
-from kernelbox.runtime.steps.mounts import AttachInWorkshop, MakeMount
+from kernelbox.runtime.steps.mounts import AttachInWorkshop, ClearWorkshop, MakeMount
 
 __all__ = ["GROUP", "PASSWD", "binds", "host_config", "mask_plan", "state_of_root"]
 
@@ -137,7 +137,7 @@ def mask_plan(*, rootless: bool = False, owner: int = 0, attached: bool = False)
     for folder in python_folders():
         steps += _mount_point(folder, made, rootless)
     if attached:
-        steps.append(AttachInWorkshop(HOST_MASK, "/host-mask"))
+        steps += [ClearWorkshop(("/host-mask",)), AttachInWorkshop(HOST_MASK, "/host-mask")]
     return Plan(tuple(steps))
 
 

@@ -20,7 +20,7 @@ from kernelbox.linux import cgroups, rlimits
 from kernelbox.oci.runtime_spec import UNLIMITED, Config
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.compile import compile_plan
-from kernelbox.runtime.compile_root import is_bind
+from kernelbox.runtime.compile_root import SCRATCH, is_bind, layer_name
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.plan import EncodedPlan
 from kernelbox.runtime.target import Layer, Rootfs, Target
@@ -33,22 +33,29 @@ _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
 )
-_ABSENT = -1
-"""Standard input is named in the plan, and known only when it is launched."""
-
 _NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One container, ready to be launched."""
+    """One container, ready to be launched. `program` is its loaded device filter, `mapped` the folders whose mounts
+    with mapped ids are sent along: (name of the descriptor, path)."""
 
     info: ContainerInfo
     config: Config
     encoded: EncodedPlan
     target: Target
-    descriptors: tuple[tuple[str, int], ...]
+    program: int
+    mapped: tuple[tuple[str, str], ...]
     limits: LimitsReport
+
+    def descriptors(self, taken: IdRange | None, standard_input: int) -> list[int]:
+        """What the plan names, in its order."""
+        found = {name: taken.mapped(path) for name, path in self.mapped} if taken else {}
+        found |= {"devices": self.program, "stdin": standard_input}
+        if taken:
+            found |= {"userns": taken.userns, "ids": taken.lock}
+        return [found[name] for name in self.encoded.names]
 
     @property
     def terminal(self) -> bool:
@@ -95,17 +102,17 @@ def prepare(
     rules = device_rules(resources.devices, defaults=image.bundle is not None) if resources else ()
     filtered = bool(rules) and kernel.features.bpf_device and kernel.hierarchy.unified is not None
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
-    descriptors = [("userns", taken.userns), ("ids", taken.lock)] if taken else []
-    if filtered and groups:
-        descriptors.append(("devices", kernel.device_program(rules)))
+    program = kernel.device_program(rules) if filtered and groups else -1
+    rootfs = _rootfs(kernel, paths, image, taken)
+    mapped = _mapped(rootfs, paths)
     target = Target(
         id=identity,
-        rootfs=_rootfs(kernel, paths, image, taken),
+        rootfs=rootfs,
         features=kernel.features,
         groups=groups,
         counters=counters,
         userns="userns" if taken else NONE,
-        device_filter="devices" if filtered and groups else NONE,
+        device_filter="devices" if program >= 0 else NONE,
         held=("ids",) if taken else (),
         files={} if image.bundle else _files(options, config),
         sources=_sources(kernel, config, taken),
@@ -120,11 +127,12 @@ def prepare(
     applied = {name: getattr(limits, name) for name in limits.asked()}
     info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
     plan = compile_plan(config, target)
-    if not with_input:
-        descriptors.append(("stdin", _ABSENT))
+    names = ["userns", "ids"] if taken else []
+    names += [name for name, wanted in (("devices", program >= 0), ("stdin", not with_input)) if wanted]
+    names += [name for name, _ in mapped]
     pipes = 0 if config.process and config.process.terminal else int(with_input) | 6
-    encoded = plan.encode([name for name, _ in descriptors], shared, identity=identity, pipes=pipes)
-    return Prepared(info, config, encoded, target, tuple(descriptors), LimitsReport(applied, notes))
+    encoded = plan.encode(names, shared, identity=identity, pipes=pipes)
+    return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes))
 
 
 def wants_userns(options: RunOptions, image: Image, *, rootless: bool) -> bool:
@@ -206,11 +214,20 @@ def _rootfs(kernel: Kernel, paths: StorePaths, image: Image, taken: IdRange | No
     if image.bundle:
         return Rootfs(path=image.root, mapped=False)
     userns = taken.userns if taken else -1
-    layers = tuple(
-        Layer(each.path, each.source, mapped=taken is not None and _can_map(kernel, each.path, userns))
-        for each in image.layers
-    )
-    return Rootfs(layers, upper_mapped=taken is not None and kernel.can_map(str(paths.containers), userns))
+    by_descriptor = kernel.features.overlay_by_fd  # by path, a mount is used up
+    layers = []
+    for each in image.layers:
+        mapped = taken is not None and _can_map(kernel, each.path, userns)
+        layers.append(Layer(each.path, each.source, mapped, given=mapped and bool(each.path) and by_descriptor))
+    upper = taken is not None and kernel.can_map(str(paths.containers), userns)
+    return Rootfs(tuple(layers), upper_mapped=upper, scratch_given=upper and by_descriptor)
+
+
+def _mapped(rootfs: Rootfs, paths: StorePaths) -> tuple[tuple[str, str], ...]:
+    given = [(layer_name(number), layer.path) for number, layer in enumerate(rootfs.layers) if layer.given]
+    if rootfs.scratch_given:
+        given.append((SCRATCH, str(paths.containers)))
+    return tuple(given)
 
 
 def _can_map(kernel: Kernel, path: str, userns: int) -> bool:

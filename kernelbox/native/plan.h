@@ -72,6 +72,7 @@ enum kb_op_code {
     KB_OP_READ, /* the file text[0] of slot[0] to the record under the key num[0]; a missing file is fine */
     KB_OP_WAIT_EMPTY, /* wait until no process is left in the v2 group text[0] (its folder) of slot[0] */
     KB_OP_RMDIR, /* rmdir text[0] of slot[0]; num[0]: tries while it is busy; a missing folder is fine */
+    KB_OP_UNLINK, /* unlink text[0] of slot[0]; a missing file is fine */
     KB_OP_SWEEP, /* rename text[0] of slot[0] into the folder slot[1], where the sweeper deletes it */
     KB_OP_END
 };

@@ -12,10 +12,18 @@ from kernelbox.runtime import compile_hooks, compile_inside, compile_mounts, com
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.namespaces import NETNS, Spaces, spaces_of
 from kernelbox.runtime.plan import Plan
-from kernelbox.runtime.setup import CONTAINERS, TRASH, is_ready, parent_slot
+from kernelbox.runtime.setup import CONTAINERS, FILES, TRASH, is_ready, parent_slot
 from kernelbox.runtime.steps import process as steps
 from kernelbox.runtime.steps.base import Step
-from kernelbox.runtime.steps.ending import GiveNetworkNamespace, Hold, KillCgroup, ReadCounter, RemoveCgroup, Sweep
+from kernelbox.runtime.steps.ending import (
+    GiveNetworkNamespace,
+    Hold,
+    KillCgroup,
+    ReadCounter,
+    RemoveCgroup,
+    RemoveFile,
+    Sweep,
+)
 from kernelbox.runtime.steps.mounts import (
     ROOT,
     ClearWorkshop,
@@ -154,5 +162,11 @@ def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
         yield ClearWorkshop((*(f"/{number}" for number in range(len(target.rootfs.layers))), "/scratch"))
     yield from compile_hooks.poststop(config, target)
     yield Sweep(target.id, CONTAINERS, TRASH)
+    for path in target.files:
+        yield RemoveFile(compile_root.own_file(target, path), FILES)
     yield Hold(ROOT)
+    # A mount that is attached nowhere ends with its last descriptor, and that waits for every processor.
+    for number, layer in enumerate(target.rootfs.layers):
+        if layer.mapped and not layer.given:
+            yield Hold(compile_root.layer_name(number))
     yield from (Hold(name) for name in target.held)

@@ -17,6 +17,7 @@ from kernelbox.runtime.compile_root import bind_name, is_bind, outside
 from kernelbox.runtime.setup import PROC
 from kernelbox.runtime.steps import mounts as steps
 from kernelbox.runtime.steps.base import Step
+from kernelbox.runtime.steps.files import OpenPlace
 from kernelbox.runtime.target import Target
 
 __all__ = ["EARLY", "device_binds", "early_mounts", "hide_steps", "make_devpts", "mount_steps", "proc_of"]
@@ -169,9 +170,9 @@ def hide_steps(config: Config, target: Target) -> Iterator[Step]:
         yield steps.MakeMount("tmpfs", "empty", (("nr_inodes", "2"), ("mode", "755")), attributes, "tmpfs")
         null = host_device("null") if target.rootless else "null"
         if not target.rootless:
-            yield steps.CloneTree("null", "null", "dev")
-        folder = next((path for path, is_folder in masked if is_folder), "")
-        if folder and not target.features.detached_clone:  # an attached mount can be cloned by every kernel
+            yield OpenPlace("null", "null", "dev")
+        folder = next((path for path, is_folder in masked if is_folder and path.startswith(fresh)), "")
+        if folder:  # an attached mount can be cloned by every kernel, and its descriptor closed without waiting
             yield steps.Attach("empty", folder, "mask")
             masked = tuple(each for each in masked if each[0] != folder)
         for path, is_folder in masked:

@@ -8,11 +8,11 @@ from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, IdMapping, Mount
 from kernelbox.runtime.encoder import NONE
-from kernelbox.runtime.setup import CONTAINERS, parent_slot
+from kernelbox.runtime.setup import CONTAINERS, FILES, parent_slot
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import AttachDeviceFilter, MakeCgroup, MakeFolder, OpenFolder, WriteFile
-from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MakeMount, MountOverlay
-from kernelbox.runtime.target import Target
+from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MountOverlay
+from kernelbox.runtime.target import Layer, Target
 
 __all__ = [
     "bind_name",
@@ -21,19 +21,21 @@ __all__ = [
     "group_steps",
     "group_title",
     "is_bind",
+    "layer_name",
     "outside",
+    "own_file",
     "owner_of",
     "root_steps",
 ]
 
 V2_GROUP = "cgroup"
 FOLDER_SLOT = "folder"
+SCRATCH = "scratch"
 
 
-def own_files(target: Target) -> str:
-    """Where the files of /etc are: in memory, which takes a fifth of the time, or in the container's folder for
-    kernels that cannot clone a mount which is attached nowhere."""
-    return "own files" if target.features.detached_clone else FOLDER_SLOT
+def own_file(target: Target, path: str) -> str:
+    """The name, among the monitor's files, of the container's own `path` of /etc."""
+    return f"{target.id}.{path.rpartition('/')[2]}"
 
 
 def group_title(controllers: tuple[str, ...], version: str) -> str:
@@ -65,16 +67,12 @@ def group_steps(target: Target) -> Iterator[Step]:
 
 
 def folder_steps(target: Target, owner: tuple[int, int]) -> Iterator[Step]:
-    """The container's folder in the store, with the files of /etc that are its own."""
+    """The container's folder in the store; the files of /etc that are its own, in memory, which takes a fifth of the
+    time."""
     yield MakeFolder(target.id, CONTAINERS, 0o700)
     yield OpenFolder(target.id, FOLDER_SLOT, CONTAINERS)
-    parent = own_files(target)
-    if target.files and parent != FOLDER_SLOT:
-        yield MakeMount(
-            "tmpfs", parent, (("mode", "755"), ("size", "8m")), lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV
-        )
     for path, content in target.files.items():
-        yield WriteFile(path.rpartition("/")[2], content, parent, owner=owner[0])
+        yield WriteFile(own_file(target, path), content, FILES, owner=owner[0])
 
 
 def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterator[Step]:
@@ -84,27 +82,51 @@ def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterat
         mapped = target.userns if rootfs.mapped else NONE
         yield CloneTree(rootfs.path, ROOT, recursive=True, userns=mapped, propagation=lib.MS_PRIVATE)
         return
-    names = []
-    for number, layer in enumerate(rootfs.layers):
-        names.append(f"layer {number}")
-        mapped = target.userns if layer.mapped else NONE
-        # What has no path is a mount of the monitor's own.
-        workshop = not layer.path and not target.features.detached_clone
-        yield CloneTree(
-            layer.path, names[-1], layer.source, userns=mapped, propagation=lib.MS_PRIVATE, in_workshop=workshop
-        )
-    mapped = target.userns if rootfs.upper_mapped else NONE
-    plain_owner = owner[0] if target.userns and not mapped else 0
-    yield MakeFolder("upper", FOLDER_SLOT, 0o755, owner=plain_owner)
-    yield MakeFolder("work", FOLDER_SLOT, 0o755, owner=plain_owner)
-    yield CloneTree(target.id, "scratch", CONTAINERS, userns=mapped, propagation=lib.MS_PRIVATE)
     by_path = not target.features.overlay_by_fd
-    if not by_path:
-        yield OpenFolder("upper", "upper", "scratch")
-        yield OpenFolder("work", "work", "scratch")
+    for number, layer in enumerate(rootfs.layers):
+        if not layer.given:
+            yield _layer(number, layer, target, by_path)
+    yield from _scratch(target, owner, by_path)
+    names = tuple(layer_name(number) for number in range(len(rootfs.layers)))
     options: tuple[tuple[str, str | None], ...] = (("source", "kernelbox"),)
     options += (("userxattr", None),) if target.rootless else (("volatile", None),)
-    yield MountOverlay(tuple(names), ROOT, "upper", "work", owner[0] if mapped else 0, options, by_path=by_path)
+    mapped_owner = owner[0] if rootfs.upper_mapped else 0
+    yield MountOverlay(names, ROOT, "upper", "work", mapped_owner, options, by_path=by_path)
+
+
+def layer_name(number: int) -> str:
+    return f"layer {number}"
+
+
+def _layer(number: int, layer: Layer, target: Target, by_path: bool) -> Step:
+    if not layer.mapped and layer.path and not by_path:
+        return OpenFolder(layer.path, layer_name(number))
+    # What has no path is a mount of the monitor's own.
+    workshop = not layer.path and not target.features.detached_clone
+    mapped = target.userns if layer.mapped else NONE
+    return CloneTree(
+        layer.path, layer_name(number), layer.source, userns=mapped, propagation=lib.MS_PRIVATE, in_workshop=workshop
+    )
+
+
+def _scratch(target: Target, owner: tuple[int, int], by_path: bool) -> Iterator[Step]:
+    """What the container writes: the folders "upper" and "work", seen through mapped ids where that is possible."""
+    rootfs = target.rootfs
+    plain_owner = owner[0] if target.userns and not rootfs.upper_mapped else 0
+    yield MakeFolder("upper", FOLDER_SLOT, 0o755, owner=plain_owner)
+    yield MakeFolder("work", FOLDER_SLOT, 0o755, owner=plain_owner)
+    if rootfs.scratch_given:
+        yield OpenFolder(f"{target.id}/upper", "upper", SCRATCH)
+        yield OpenFolder(f"{target.id}/work", "work", SCRATCH)
+        return
+    parent = FOLDER_SLOT
+    if rootfs.upper_mapped or by_path:
+        mapped = target.userns if rootfs.upper_mapped else NONE
+        yield CloneTree(target.id, SCRATCH, CONTAINERS, userns=mapped, propagation=lib.MS_PRIVATE)
+        parent = SCRATCH
+    if not by_path:
+        yield OpenFolder("upper", "upper", parent)
+        yield OpenFolder("work", "work", parent)
 
 
 def is_bind(mount: Mount) -> bool:
@@ -121,7 +143,8 @@ def bind_steps(config: Config, target: Target) -> Iterator[Step]:
         if is_bind(mount):
             yield _bind(number, mount, target)
     for path in target.files:
-        yield CloneTree(path.rpartition("/")[2], path, own_files(target), propagation=lib.MS_PRIVATE)
+        workshop = not target.features.detached_clone
+        yield CloneTree(own_file(target, path), path, FILES, propagation=lib.MS_PRIVATE, in_workshop=workshop)
 
 
 def _bind(number: int, mount: Mount, target: Target) -> Step:

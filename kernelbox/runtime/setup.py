@@ -16,11 +16,13 @@ from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.ending import KillCgroup, RemoveCgroup, Sweep
 from kernelbox.runtime.steps.files import MakeCgroup, OpenShared
+from kernelbox.runtime.steps.mounts import AttachInWorkshop, ClearWorkshop, MakeMount
 from kernelbox.runtime.steps.process import SendNetlink, SetSysctl
 from kernelbox.store.paths import StorePaths
 
 __all__ = [
     "CONTAINERS",
+    "FILES",
     "HOST_MASK",
     "PROC",
     "READY_SYSCTLS",
@@ -32,8 +34,9 @@ __all__ = [
     "setup_plan",
 ]
 
-CONTAINERS, TRASH, PROC, HOST_MASK = "@containers", "@trash", "@proc", "@host-mask"
+CONTAINERS, TRASH, PROC, HOST_MASK, FILES = "@containers", "@trash", "@proc", "@host-mask", "@files"
 
+_FILES_PLACE = "/files"
 _ID = re.compile(r"[0-9a-f]{40,64}")
 
 READY_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
@@ -87,14 +90,18 @@ def parent_slot(path: str) -> str:
     return f"@{path}"
 
 
-def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int) -> Setup:
-    """`parents` are the groups above all containers of the store, outer ones first; `pool` ready network namespaces."""
-    names = [CONTAINERS, TRASH, PROC, HOST_MASK]
+def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int, attached: bool = False) -> Setup:
+    """`parents` are the groups above all containers of the store, outer ones first; `pool` ready network namespaces.
+    `attached`: the kernel can only clone mounts that are attached somewhere."""
+    names = [CONTAINERS, TRASH, PROC, HOST_MASK, FILES]
     steps: list[Step] = [
         OpenShared(str(paths.containers), CONTAINERS),
         OpenShared(str(paths.trash), TRASH, readable=True),
         OpenShared("/proc", PROC),
+        MakeMount("tmpfs", FILES, (("mode", "700"), ("size", "64m")), lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV),
     ]
+    if attached:  # another engine of the store may have put one there
+        steps += [ClearWorkshop((_FILES_PLACE,)), AttachInWorkshop(FILES, _FILES_PLACE)]
     for group in parents:
         title = f"{' '.join(group.controllers) or 'v2'} parent"
         steps.append(MakeCgroup(str(group.path), NONE, title, group.writes, exists_ok=True, optional_writes=True))

@@ -20,6 +20,8 @@ class Layer:
     path: str = ""
     source: str = NONE
     mapped: bool = True
+    given: bool = False
+    """Its mount is sent along, as "layer N"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Rootfs:
     path: str = ""
     mapped: bool = True
     upper_mapped: bool = True
+    scratch_given: bool = False
+    """A mount of the store's containers with mapped ids is sent along, as "scratch"."""
 
 
 @dataclass(frozen=True, slots=True)

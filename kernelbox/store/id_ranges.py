@@ -12,7 +12,8 @@ import fcntl
 import os
 import struct
 import threading
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelbox.errors import NotSupported
@@ -25,9 +26,10 @@ COUNT = 65_536
 _FIRST = 524_288
 _RANGES = (1 << 31) // COUNT - _FIRST // COUNT - 1
 _F_OFD_SETLK = 37
+_MOST_MOUNTS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class IdRange:
     """`COUNT` ids from `start`. `lock` holds the range, `userns` is a user namespace with these ids; both descriptors
     belong to the IdRanges it came from."""
@@ -36,6 +38,29 @@ class IdRange:
     start: int
     lock: int
     userns: int
+    mounts: OrderedDict[tuple[str, int, int], int] = field(default_factory=OrderedDict, repr=False)
+
+    def mapped(self, path: str) -> int:
+        """A detached mount of the folder `path`, its ids mapped as in `userns`; stays this object's. It is kept for the
+        next container of this range: making one is quick, but ending one waits for every processor.
+
+        Raises KernelError where the file system cannot map ids."""
+        status = os.stat(path)
+        key = (path, status.st_dev, status.st_ino)
+        found = self.mounts.get(key)
+        if found is None:
+            tree = check_native(lib.kb_open_tree(lib.AT_FDCWD, os.fsencode(path), lib.OPEN_TREE_CLONE), "clone", path)
+            try:
+                change = (lib.MOUNT_ATTR_IDMAP, 0, lib.MS_PRIVATE, self.userns)
+                check_native(lib.kb_mount_setattr(tree, b"", lib.AT_EMPTY_PATH, *change), "map the ids of", path)
+            except BaseException:
+                os.close(tree)
+                raise
+            found = self.mounts[key] = tree
+            while len(self.mounts) > _MOST_MOUNTS:
+                os.close(self.mounts.popitem(last=False)[1])
+        self.mounts.move_to_end(key)
+        return found
 
 
 class IdRanges:
@@ -78,6 +103,8 @@ class IdRanges:
 
     @staticmethod
     def _release(taken: IdRange) -> None:
+        while taken.mounts:
+            os.close(taken.mounts.popitem()[1])
         os.close(taken.userns)
         os.close(taken.lock)
 

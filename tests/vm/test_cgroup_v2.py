@@ -17,7 +17,7 @@ CHOICE = ["-m", "not outside", "tests/kernel", "tests/unit/linux/cgroups"]
 
 @pytest.mark.timeout(TIMEOUT + 30)
 def test_kernel_tests_pass_on_cgroup_v2() -> None:
-    quiet = ["-q", "-p", "no:cacheprovider", "--color=no", "--durations=8"]
+    quiet = ["-q", "-p", "no:cacheprovider", "--color=no", "--durations=8", "--maxfail=5"]
     try:
         outcome = virtual_machine.run([sys.executable, "-m", "pytest", *quiet, *CHOICE], timeout=TIMEOUT)
     except (debian.Unavailable, busybox.Missing) as reason:

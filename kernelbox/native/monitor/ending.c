@@ -73,6 +73,11 @@ OPERATION(op_rmdir)
     }
 }
 
+OPERATION(op_unlink)
+{
+    return unlinkat(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), 0) && errno != ENOENT ? -errno : 0;
+}
+
 OPERATION(op_sweep)
 {
     return sweep(slot_fd(plan, op->slot[0]), text_at(plan, op->text[0]), slot_fd(plan, op->slot[1]));

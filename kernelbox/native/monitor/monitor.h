@@ -141,6 +141,7 @@ OPERATION(op_read);
 OPERATION(op_wait_empty);
 OPERATION(op_rmdir);
 OPERATION(op_sweep);
+OPERATION(op_unlink);
 
 /* beneath.c: paths of the container, always resolved beneath its root */
 int open_beneath(int root, const char *path, enum kb_target make);

@@ -59,6 +59,7 @@ static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_READ] = op_read,
     [KB_OP_WAIT_EMPTY] = op_wait_empty,
     [KB_OP_RMDIR] = op_rmdir,
+    [KB_OP_UNLINK] = op_unlink,
     [KB_OP_SWEEP] = op_sweep,
 };
 

@@ -64,6 +64,7 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_READ] = OUTSIDE | LAST,
     [KB_OP_WAIT_EMPTY] = OUTSIDE | LAST,
     [KB_OP_RMDIR] = OUTSIDE | LAST,
+    [KB_OP_UNLINK] = OUTSIDE | LAST,
     [KB_OP_SWEEP] = OUTSIDE | LAST,
 };
 
@@ -144,6 +145,7 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_CHOWN:
     case KB_OP_READ:
     case KB_OP_WAIT_EMPTY:
+    case KB_OP_UNLINK:
     case KB_OP_SWEEP: return op->text[0];
     case KB_OP_RMDIR: return op->text[0] && op->num[0] <= MOST_TRIES;
     case KB_OP_SYMLINK: return op->text[0] && op->text[1];

@@ -9,7 +9,7 @@ from kernelbox.native import lib
 from kernelbox.runtime.encoder import MAY_FAIL, Encoder
 from kernelbox.runtime.steps.base import Step
 
-__all__ = ["GiveNetworkNamespace", "Hold", "KillCgroup", "ReadCounter", "RemoveCgroup", "Sweep"]
+__all__ = ["GiveNetworkNamespace", "Hold", "KillCgroup", "ReadCounter", "RemoveCgroup", "RemoveFile", "Sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,21 @@ class RemoveCgroup(Step):
 
     def encode(self, out: Encoder) -> None:
         out.add(lib.KB_OP_RMDIR, self.tries, at=self.parent, text=(out.string(self.name),), flags=self.flags)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFile(Step):
+    """A file goes."""
+
+    syscall: ClassVar[str] = "unlinkat"
+    name: str
+    parent: str
+
+    def describe(self) -> str:
+        return f"remove {self.name}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_UNLINK, at=self.parent, text=(out.string(self.name),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ __all__ = [
     "MakeOpaque",
     "OpenFolder",
     "OpenNamespace",
+    "OpenPlace",
     "OpenShared",
     "WriteFile",
 ]
@@ -137,6 +138,23 @@ class OpenFolder(Step):
 
     def encode(self, out: Encoder) -> None:
         flags = (_READ_FOLDER if self.readable else _OPEN_FOLDER) | lib.O_NOFOLLOW
+        out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=(out.string(self.name),))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPlace(Step):
+    """A descriptor `to` that stands for `name` of `parent`, whatever that is, and can only be mounted from."""
+
+    syscall: ClassVar[str] = "openat2"
+    name: str
+    to: str
+    parent: str = NONE
+
+    def describe(self) -> str:
+        return f"open {self.name}"
+
+    def encode(self, out: Encoder) -> None:
+        flags = lib.O_PATH | lib.O_NOFOLLOW
         out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=(out.string(self.name),))
 
 
