@@ -28,6 +28,7 @@ from kernelbox.runtime.steps.mounts import (
     ROOT,
     ClearWorkshop,
     EnterRoot,
+    MakePath,
     OpenTerminal,
     ProtectRoot,
     SetPropagation,
@@ -114,6 +115,8 @@ def _inside(config: Config, process: Process, target: Target, spaces: Spaces, ow
     yield from compile_mounts.hide_steps(config, target)
     if spaces.new & lib.CLONE_NEWTIME:
         yield _time(config)
+    if process.cwd != "/":
+        yield MakePath(process.cwd)
     if config.root.readonly:
         yield ProtectRoot()
     propagation = config.linux.rootfs_propagation if config.linux else ""

@@ -17,7 +17,6 @@ from kernelbox.runtime.steps import process as steps
 from kernelbox.runtime.steps import rights
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import JoinCgroup
-from kernelbox.runtime.steps.mounts import MakePath
 from kernelbox.runtime.target import Target
 
 __all__ = ["become_steps", "candidates", "join_steps", "limit_steps"]
@@ -56,7 +55,6 @@ def become_steps(config: Config, process: Process, target: Target, spaces: Space
     yield steps.NewSession(terminal)
     yield steps.SetStandardStreams((terminal,) * 3 if terminal else target.streams)
     if process.cwd != "/":
-        yield MakePath(process.cwd)
         yield steps.ChangeFolder(process.cwd)
     yield rights.SetUmask(0o022 if process.user.umask is None else process.user.umask)
     if target.userns:
