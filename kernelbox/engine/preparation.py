@@ -14,6 +14,7 @@ from kernelbox.engine.images import Image
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
 from kernelbox.engine.machine import Machine, this_machine
 from kernelbox.engine.options import RunOptions
+from kernelbox.engine.own_rights import within_own_capabilities
 from kernelbox.engine.result import ContainerInfo, LimitsReport
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux import cgroups, rlimits
@@ -97,6 +98,9 @@ def prepare(
     machine = this_machine()
     config = _config(image, command, options, machine, identity, taken, rootless)
     config, lowered = _clamped(config, options)
+    if not rootless and not (config.linux and config.linux.uid_mappings):
+        config, left_out = within_own_capabilities(config, options)
+        lowered += left_out
     resources = config.linux.resources if config.linux else None
     limits = limits_of(resources)
     rules = device_rules(resources.devices, defaults=image.bundle is not None) if resources else ()

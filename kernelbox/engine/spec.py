@@ -203,12 +203,15 @@ def _seccomp(options: RunOptions, machine: Machine) -> tuple[Seccomp | None, str
 
 
 def _devices(options: RunOptions, sources: Sources, own_ids: bool) -> tuple[tuple[Device, ...], tuple[Mount, ...]]:
-    """Nodes to make; in a user namespace, where no node can be made (mknod(2)), the machine's are bound instead."""
-    if own_ids:
-        bound = ("bind", "rprivate", "nosuid", "noexec")
-        return (), tuple(Mount(each.target, "bind", each.source, bound) for each in options.devices)
-    asked = {each.target: sources.devices[each.source] for each in options.devices}
-    nodes = ({path: sources.devices[path] for path in sources.every} | asked).items()
-    return tuple(
-        Device(path, node.type, node.major, node.minor, node.mode, node.uid, node.gid) for path, node in nodes
-    ), ()
+    """Nodes to make below /dev; the machine's are bound instead elsewhere, and where none can be made: in a user
+    namespace (mknod(2)), or without leave from the device controller."""
+    made = [each for each in options.devices if not own_ids and "m" in each.access and each.target.startswith("/dev/")]
+    bound = tuple(
+        Mount(each.target, "bind", each.source, ("bind", "rprivate", "nosuid", "noexec"))
+        for each in options.devices
+        if each not in made
+    )
+    asked = {each.target: sources.devices[each.source] for each in made}
+    nodes = {path: sources.devices[path] for path in sources.every if not own_ids} | asked
+    every = tuple(Device(path, n.type, n.major, n.minor, n.mode, n.uid, n.gid) for path, n in nodes.items())
+    return every, bound

@@ -147,7 +147,9 @@ class Launch:
         Raises as `wait` does."""
         assert self._connection is not None
         while not self._connection.answers():
-            if self._connection.converse(0, 10) & lib.KB_GONE:
+            state = self._connection.converse(0, 10)
+            self._take_output()  # a program may fill its pipe before we have read that it runs
+            if state & lib.KB_GONE:
                 self._gone()
         answer = self._connection.answers()[0]
         self.terminal = self._connection.take_descriptor()

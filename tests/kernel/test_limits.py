@@ -181,7 +181,9 @@ def seen(sh: Callable[..., RunResult], script: str, **options: Any) -> list[str]
 
 def test_resource_limits(sh: Callable[..., RunResult]) -> None:
     asked = ["nofile=100:200", "cpu=10", "fsize=1000000", "stack=1048576:2097152", "core=0"]
-    limits = {line[:26].strip(): line[26:].split() for line in sh("cat /proc/self/limits", ulimits=asked).stdout.splitlines()}
+    limits = {
+        line[:26].strip(): line[26:].split() for line in sh("cat /proc/self/limits", ulimits=asked).stdout.splitlines()
+    }
     assert limits["Max open files"][:2] == ["100", "200"]
     assert limits["Max cpu time"][:2] == ["10", "10"]
     assert limits["Max file size"][:2] == ["1000000", "1000000"]

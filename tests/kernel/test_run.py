@@ -216,7 +216,9 @@ def test_several_threads_use_one_engine(engine: Engine, busybox_image: str) -> N
 def test_two_engines_share_a_store(store: Path, busybox_image: str) -> None:
     with Engine(root=store) as one, Engine(root=store) as other:
         meeting = threading.Event()
-        job = one.start(busybox_image, ["sh", "-c", "echo; sleep infinity"], on_output=lambda *_: meeting.set(), name="x1")
+        job = one.start(
+            busybox_image, ["sh", "-c", "echo; sleep infinity"], on_output=lambda *_: meeting.set(), name="x1"
+        )
         assert meeting.wait(10)
         assert other.run(busybox_image, ["echo", "beside"]).stdout == "beside\n"
         with pytest.raises(NameInUse, match="'x1' is in use"):

@@ -29,7 +29,7 @@ TREES = {
     "deaf": f"{DEAF} while :; do sleep 1; done",
     "deaf grandchildren": f"sh -c \"{DEAF} sh -c 'sleep infinity & sleep infinity'\"",
     "a daemon holds the streams": "setsid sh -c 'setsid sleep infinity & sleep infinity' & echo; wait",
-    "the parent has gone": f"(setsid sh -c \"{DEAF} sleep infinity\" &); sleep infinity",
+    "the parent has gone": f'(setsid sh -c "{DEAF} sleep infinity" &); sleep infinity',
     "stopped": "sh -c 'kill -STOP $$'; true",
     "it forks on and on": "f() { while :; do sh -c ':' & done; }; f & f & f",
     "it writes": "yes",
@@ -65,7 +65,7 @@ def test_a_timeout_with_the_machines_processes_in_sight(box: Engine, busybox_ima
 @pytest.mark.usefixtures("orphans")
 def test_the_end_of_the_first_process_is_everybodys(sh: Callable[..., RunResult]) -> None:
     for pid in ("private", "host"):
-        run = sh(f"(setsid sh -c \"{DEAF} sleep infinity\" &); setsid sleep infinity & echo gone", pid=pid)
+        run = sh(f'(setsid sh -c "{DEAF} sleep infinity" &); setsid sleep infinity & echo gone', pid=pid)
         assert run.stdout == "gone\n"
 
 

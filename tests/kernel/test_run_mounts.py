@@ -33,7 +33,9 @@ def folder(tmp_path: Path) -> Path:
 def test_the_owners_of_files_are_the_same_on_both_sides(
     engine: Engine, busybox_image: str, folder: Path, userns: str
 ) -> None:
-    script = "cd /in; stat -c %u:%g roots somebodys; touch new; chown 1000:50 new; touch by-root; echo more >> somebodys"
+    script = (
+        "cd /in; stat -c %u:%g roots somebodys; touch new; chown 1000:50 new; touch by-root; echo more >> somebodys"
+    )
     run = engine.run(busybox_image, ["sh", "-c", script], volumes=[f"{folder}:/in"], userns=userns)
     assert run.stdout.split() == ["0:0", "1000:50"]
     owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()}

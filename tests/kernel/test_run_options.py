@@ -222,7 +222,9 @@ def test_the_machines_network(engine: Engine, busybox_image: str) -> None:
 
 
 def test_the_machines_processes_can_be_seen_and_not_harmed(engine: Engine, busybox_image: str) -> None:
-    script = f"test -d /proc/{os.getpid()} && echo seen; kill -9 {os.getpid()} 2>&1; ls -l /proc/{os.getpid()}/root 2>&1"
+    script = (
+        f"test -d /proc/{os.getpid()} && echo seen; kill -9 {os.getpid()} 2>&1; ls -l /proc/{os.getpid()}/root 2>&1"
+    )
     run = engine.run(busybox_image, ["sh", "-c", script], pid="host")
     assert "seen" in run.stdout
     assert run.stdout.lower().count("permission denied") + run.stdout.lower().count("not permitted") >= 2
