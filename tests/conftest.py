@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,9 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from kernelbox import Engine
+
+# Where the suite runs in the background interrupts are ignored, and so would every program of a test ignore them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # numpy's linear algebra would start threads when it is first imported, in whichever test that is.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
