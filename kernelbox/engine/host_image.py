@@ -30,7 +30,6 @@ _EMPTY = {"root": 0o700, "home": 0o755, "mnt": 0o755, "media": 0o755, "srv": 0o7
 _BELOW = {"var/tmp": 0o1777, "var/lib": 0o755, "var/cache": 0o755, "var/log": 0o755, "run/lock": 0o1777}
 
 _ETC = (
-    "alternatives",
     "bash.bashrc",
     "ca-certificates.conf",
     "debian_version",
@@ -55,7 +54,6 @@ _ETC = (
     "rpc",
     "services",
     "shells",
-    "ssl/certs",
     "ssl/openssl.cnf",
     "terminfo",
     "timezone",
@@ -74,6 +72,9 @@ GROUP = (
     b"root:x:0:\ndaemon:x:1:\nbin:x:2:\nadm:x:4:\ntty:x:5:\ndisk:x:6:\nmail:x:8:\nwww-data:x:33:\nshadow:x:42:\nutmp:x:43:\n"
     b"staff:x:50:\nusers:x:100:\nuser:x:1000:\nnogroup:x:65534:\n"
 )
+
+_BOUND = (Path("/etc/alternatives"), Path("/etc/ssl/certs"))
+"""Folders of /etc with hundreds of links: bound read-only, which takes a hundredth of the time of copying them."""
 
 _MOST_FILES = 2000
 _MOST_BYTES = 1 << 20
@@ -100,7 +101,7 @@ def binds(*, rootless: bool) -> tuple[Mount, ...]:
     """Folders of the machine bound read-only: where Python lives, and for an ordinary user all of /usr and its like,
     as the kernel lets nobody but root make "/" a layer."""
     shown = tuple(path for path in _shown() if rootless and not path.is_symlink())
-    folders = (*shown, *python_folders())
+    folders = (*shown, *python_folders(), *(folder for folder in _BOUND if folder.is_dir()))
     return tuple(Mount(str(f), "bind", str(f), ("rbind", "ro", "rro", "nosuid", "nodev")) for f in folders)
 
 
@@ -134,7 +135,7 @@ def mask_plan(*, rootless: bool = False, owner: int = 0, attached: bool = False)
     steps += [MakeFolder(name, HOST_MASK, mode, owner) for name, mode in _BELOW.items()]
     steps += _etc(owner)
     made = set(_EMPTY) | set(_BELOW)
-    for folder in python_folders():
+    for folder in (*python_folders(), *_BOUND):
         steps += _mount_point(folder, made, rootless)
     if attached:
         steps += [ClearWorkshop(("/host-mask",)), AttachInWorkshop(HOST_MASK, "/host-mask")]
@@ -146,7 +147,7 @@ def _mount_point(folder: Path, made: set[str], rootless: bool) -> Iterator[Step]
         name = str(parent).lstrip("/")
         if name and name not in made:
             made.add(name)
-            yield MakeFolder(name, HOST_MASK, 0o755)
+            yield MakeFolder(name, HOST_MASK, 0o755, exists_ok=True)
             if "/" not in name and not rootless:  # a folder that would have been hidden: empty but for the mount point
                 yield MakeOpaque(name, HOST_MASK, "trusted.overlay.opaque")
 

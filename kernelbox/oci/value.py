@@ -38,7 +38,8 @@ def _compile_init(cls: type) -> Callable[..., None]:
     """An `__init__` that sets each slot through its descriptor, which `__setattr__` does not stop."""
     names: dict[str, Any] = {}
     parameters, lines = [], []
-    for name, field in cls.__dataclass_fields__.items():  # type: ignore[attr-defined]  # frozen made it a dataclass
+    for field in dataclasses.fields(cls):
+        name = field.name
         names[f"set_{name}"] = getattr(cls, name).__set__
         value = name
         if field.default_factory is not dataclasses.MISSING:
@@ -51,14 +52,14 @@ def _compile_init(cls: type) -> Callable[..., None]:
         else:
             parameters.append(name)
         lines.append(f"    set_{name}(self, {value})")
-    exec(f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(lines), names)
+    exec(f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(lines or ["    pass"]), names)
     init: Callable[..., None] = names["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
 
 
 def _values(self: Any) -> tuple[object, ...]:
-    return tuple([getattr(self, name) for name in self.__dataclass_fields__])
+    return tuple([getattr(self, field.name) for field in dataclasses.fields(self)])
 
 
 def _eq(self: Any, other: object) -> bool:
@@ -71,7 +72,7 @@ def _hash(self: Any) -> int:
 
 def _repr(self: Any) -> str:
     shown = []
-    for field in self.__dataclass_fields__.values():
+    for field in dataclasses.fields(self):
         value = getattr(self, field.name)
         if not (value == field.default or (field.default_factory is not dataclasses.MISSING and not value)):
             shown.append(f"{field.name}={value!r}")

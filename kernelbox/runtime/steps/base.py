@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from kernelbox.oci.value import frozen
 from kernelbox.runtime.encoder import Encoder
 
 __all__ = ["INSIDE", "LAST", "OUTSIDE", "Step"]
@@ -14,7 +14,7 @@ INSIDE = "inside"
 LAST = "after"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One thing that is done to start or to end a container.
 

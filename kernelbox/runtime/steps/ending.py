@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
+from kernelbox.oci.value import frozen
 from kernelbox.runtime.encoder import MAY_FAIL, Encoder
 from kernelbox.runtime.steps.base import Step
 
 __all__ = ["GiveNetworkNamespace", "Hold", "KillCgroup", "ReadCounter", "RemoveCgroup", "RemoveFile", "Sweep"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KillCgroup(Step):
     """Whatever still runs in the v2 group is killed and waited for: with a shared pid namespace something may."""
 
@@ -29,7 +29,7 @@ class KillCgroup(Step):
         out.add(lib.KB_OP_WAIT_EMPTY, at=self.parent, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadCounter(Step):
     """A counter file into the exit record, under a number that the plan's maker understands."""
 
@@ -45,7 +45,7 @@ class ReadCounter(Step):
         out.add(lib.KB_OP_READ, self.key, at=self.parent, text=(out.string(self.path),), flags=MAY_FAIL)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GiveNetworkNamespace(Step):
     """Its counters into the record; back to the pool where `reusable` and nothing ever passed through it."""
 
@@ -61,7 +61,7 @@ class GiveNetworkNamespace(Step):
         out.add(lib.KB_OP_GIVE_NETNS, self.key, self.reusable, at=self.descriptor)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoveCgroup(Step):
     """The group's folder goes; `tries` are 0.2 ms apart, for what is ending at this moment."""
 
@@ -79,7 +79,7 @@ class RemoveCgroup(Step):
         out.add(lib.KB_OP_RMDIR, self.tries, at=self.parent, text=(out.string(self.name),), flags=self.flags)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoveFile(Step):
     """A file goes."""
 
@@ -94,7 +94,7 @@ class RemoveFile(Step):
         out.add(lib.KB_OP_UNLINK, at=self.parent, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sweep(Step):
     """A folder is renamed into the trash, where the sweeper deletes it."""
 
@@ -110,7 +110,7 @@ class Sweep(Step):
         out.add(lib.KB_OP_SWEEP, at=self.parent, second=self.trash, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hold(Step):
     """Keeps a descriptor open until everything is over: so the end of the process does not wait for a file system's."""
 

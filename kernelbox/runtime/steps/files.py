@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
+from kernelbox.oci.value import frozen
 from kernelbox.runtime.encoder import MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
@@ -30,7 +30,7 @@ _OPEN_FOLDER = lib.O_PATH | lib.O_DIRECTORY
 _READ_FOLDER = lib.O_RDONLY | lib.O_DIRECTORY
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeFolder(Step):
     """A folder `name` in the folder `parent`, owned by `owner` where that is not 0."""
 
@@ -51,7 +51,7 @@ class MakeFolder(Step):
             out.add(lib.KB_OP_CHOWN, self.owner, self.owner, at=self.parent, text=(name,))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteFile(Step):
     """`content` into the new file `name` of `parent`, owned by `owner` where that is not 0."""
 
@@ -73,7 +73,7 @@ class WriteFile(Step):
             out.add(lib.KB_OP_CHOWN, self.owner, self.owner, at=self.parent, text=(name,))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeLink(Step):
     """A symbolic link `name` in `parent` to `target`."""
 
@@ -89,7 +89,7 @@ class MakeLink(Step):
         out.add(lib.KB_OP_SYMLINK, at=self.parent, text=(out.string(self.name), out.string(self.target)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HideLower(Step):
     """In an overlay's layer: the lower entry `name` is not there (a whiteout, which is a device 0:0)."""
 
@@ -104,7 +104,7 @@ class HideLower(Step):
         out.add(lib.KB_OP_MKNOD, lib.S_IFCHR, 0, at=self.parent, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeOpaque(Step):
     """In an overlay's layer: nothing of the lower folder `name` shows through. `attribute` is trusted.overlay.opaque,
     or user.overlay.opaque for a mount with userxattr."""
@@ -122,7 +122,7 @@ class MakeOpaque(Step):
         out.add(lib.KB_OP_SETXATTR, 1, at=self.parent, text=texts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenFolder(Step):
     """A descriptor `to` of the folder `name` of `parent`; links are not followed. `readable` lets it be more than a
     place."""
@@ -141,7 +141,7 @@ class OpenFolder(Step):
         out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenPlace(Step):
     """A descriptor `to` that stands for `name` of `parent`, whatever that is, and can only be mounted from."""
 
@@ -158,7 +158,7 @@ class OpenPlace(Step):
         out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenNamespace(Step):
     """A descriptor `to` of the namespace at `path`, to be joined later."""
 
@@ -173,12 +173,12 @@ class OpenNamespace(Step):
         out.add(lib.KB_OP_OPEN, lib.O_RDONLY, 0, 0, to=self.to, text=(out.string(self.path),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenShared(OpenFolder):
     """The same for the monitor itself, which keeps it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeCgroup(Step):
     """A control group `name` below `parent`, with its limits: (file, value) pairs in their order."""
 
@@ -203,7 +203,7 @@ class MakeCgroup(Step):
             out.add(lib.KB_OP_WRITE, len(raw), _WRITE_ONLY, 0, at=self.parent, text=texts, flags=flags)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinCgroup(Step):
     """The process moves itself. Written by another process, or into `cgroup.procs`, the same costs an RCU grace period
     (5 to 10 ms): cgroup_threadgroup_rwsem is not taken for a single thread that moves itself through v1 `tasks`."""
@@ -221,7 +221,7 @@ class JoinCgroup(Step):
         out.add(lib.KB_OP_WRITE, 1, _WRITE_ONLY, 0, at=self.parent, text=texts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttachDeviceFilter(Step):
     """The loaded device program `program` on the v2 group `group`: which devices may be opened or made."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
+from kernelbox.oci.value import frozen
 from kernelbox.runtime.encoder import IN_WORKSHOP, MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
@@ -52,7 +52,7 @@ def set_options(out: Encoder, fs: str, options: Iterable[tuple[str, str | None]]
         out.add(lib.KB_OP_FSCONFIG, command, at=fs, text=(out.string(name), out.string(value)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloneTree(Step):
     """A detached copy `to` of the mount at `path` (of descriptor `source`), for a bind mount or a layer.
 
@@ -88,7 +88,7 @@ class CloneTree(Step):
             out.add(lib.KB_OP_SET_ATTR, *change, at=self.to, second=self.userns)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeMount(Step):
     """A new detached mount `to` of a file system type. As `owner`, where its root folder must belong to that id."""
 
@@ -112,7 +112,7 @@ class MakeMount(Step):
         out.add(lib.KB_OP_FSMOUNT, self.attributes, at=fs, to=self.to)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MountOverlay(Step):
     """An overlay `to` of layers (the topmost first) under the folders `upper` and `work`, or read-only without them.
 
@@ -169,7 +169,7 @@ class MountOverlay(Step):
         ClearWorkshop(tuple(places.values())).encode(out)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClearWorkshop(Step):
     """The layers leave the workshop: the overlay has them for itself by now, or the launch has failed."""
 
@@ -185,7 +185,7 @@ class ClearWorkshop(Step):
             out.add(lib.KB_OP_UMOUNT, lib.MNT_DETACH, text=(out.string(place),), flags=flags)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attach(Step):
     """The detached mount `source` at `target` beneath the container's root; a missing target is made."""
 
@@ -202,7 +202,7 @@ class Attach(Step):
         out.add(lib.KB_OP_ATTACH, self.kind, at=self.source, second=ROOT, text=(out.string(self.target),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttachInWorkshop(Step):
     """A mount of the monitor's own, at a place of the workshop: kernels before 6.15 clone only what is attached."""
 
@@ -217,7 +217,7 @@ class AttachInWorkshop(Step):
         out.add(lib.KB_OP_ATTACH, FOLDER, at=self.source, text=(out.string(self.place),), flags=IN_WORKSHOP)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakePath(Step):
     """A folder (or an empty file) beneath the container's root, with the folders above it; one that exists is left
     alone."""
@@ -233,7 +233,7 @@ class MakePath(Step):
         out.add(lib.KB_OP_ATTACH, self.kind, second=ROOT, text=(out.string(self.target),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnterRoot(Step):
     """The container's root over "/" of a namespace that holds nothing else, then chroot: constant time, where
     pivot_root visits every task of the machine."""
@@ -247,7 +247,7 @@ class EnterRoot(Step):
         out.add(lib.KB_OP_ROOT, at=ROOT)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProtectRoot(Step):
     """The root file system becomes read-only, after everything that is mounted in it has its place."""
 
@@ -260,7 +260,7 @@ class ProtectRoot(Step):
         out.add(lib.KB_OP_SET_ATTR, lib.MOUNT_ATTR_RDONLY, 0, 0, 0, at=ROOT)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PivotRoot(Step):
     """The container's root at `place` of a copy of the host's namespace, pivot_root into it, the host's tree away."""
 
@@ -274,7 +274,7 @@ class PivotRoot(Step):
         out.add(lib.KB_OP_PIVOT, at=ROOT, text=(out.string(self.place),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unmount(Step):
     """A mount of the template goes; `path` is seen from the process."""
 
@@ -288,7 +288,7 @@ class Unmount(Step):
         out.add(lib.KB_OP_UMOUNT, lib.MNT_DETACH, text=(out.string(self.path),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetPropagation(Step):
     """Which mounts of other namespaces arrive at `path`, and which of ours leave (mount_namespaces(7))."""
 
@@ -304,7 +304,7 @@ class SetPropagation(Step):
         out.add(lib.KB_OP_PROPAGATION, self.flags, text=(out.string(self.path),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeDeviceNodes(Step):
     """Device nodes and links in a /dev of our own, before it is attached: (name, mode, device number), (name,
     target)."""
@@ -327,7 +327,7 @@ class MakeDeviceNodes(Step):
             out.add(lib.KB_OP_SYMLINK, at=self.folder, text=(out.string(name), out.string(target)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MaskPath(Step):
     """Nothing to see at `path`: an empty read-only folder over a folder, /dev/null over a file. Both are ours.
 
@@ -351,7 +351,7 @@ class MaskPath(Step):
             out.add(lib.KB_OP_MASK, at=self.empty, second=ROOT, third=self.null, text=path)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProtectPath(Step):
     """`path` becomes read-only by a bind mount on itself; `kernel` as for MaskPath."""
 
@@ -372,7 +372,7 @@ class ProtectPath(Step):
             out.add(lib.KB_OP_READONLY, attributes, second=ROOT, text=path)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenTerminal(Step):
     """A new terminal of the container's own devpts: `master` for whoever watches, `slave` for the process."""
 

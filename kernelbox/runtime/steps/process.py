@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
+from kernelbox.oci.value import frozen
 from kernelbox.runtime.encoder import IN_HOST, MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
@@ -45,7 +45,7 @@ def names(flags: int) -> str:
     return " ".join(name for flag, name in _NAMES.items() if flags & flag)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeNetworkNamespace(Step):
     """A network namespace with its loopback up, from the monitor's pool of ready ones."""
 
@@ -59,7 +59,7 @@ class TakeNetworkNamespace(Step):
         out.add(lib.KB_OP_TAKE_NETNS, to=self.to)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewNamespaces(Step):
     """The new process, in new namespaces (`flags`: CLONE_NEW*) and, on v2, at once in its group."""
 
@@ -74,7 +74,7 @@ class NewNamespaces(Step):
         out.add(lib.KB_OP_CLONE, self.flags, at=self.cgroup)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinNamespace(Step):
     """An existing namespace."""
 
@@ -89,7 +89,7 @@ class JoinNamespace(Step):
         out.add(lib.KB_OP_SETNS, self.flag, at=self.descriptor)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnshareNamespaces(Step):
     """New namespaces for the process itself. A cgroup namespace shows the groups of the moment it is made as the
     top."""
@@ -104,7 +104,7 @@ class UnshareNamespaces(Step):
         out.add(lib.KB_OP_UNSHARE, self.flags)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendNetlink(Step):
     """rtnetlink requests, each of which asks for an acknowledgement."""
 
@@ -119,7 +119,7 @@ class SendNetlink(Step):
         out.add(lib.KB_OP_NETLINK, len(self.requests), text=(out.string(self.requests),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActAs(Step):
     """What is made from here on in the file system belongs to this id; our capabilities stay."""
 
@@ -134,7 +134,7 @@ class ActAs(Step):
         out.add(lib.KB_OP_FSIDS, self.uid, self.gid)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetHostname(Step):
     """The name of the machine as the container sees it."""
 
@@ -148,7 +148,7 @@ class SetHostname(Step):
         out.add(lib.KB_OP_HOSTNAME, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetDomainname(Step):
     """The NIS domain name."""
 
@@ -162,7 +162,7 @@ class SetDomainname(Step):
         out.add(lib.KB_OP_DOMAINNAME, text=(out.string(self.name),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetSysctl(Step):
     """A kernel parameter, written through a procfs that is ours: no link and no other mount on the way."""
 
@@ -184,7 +184,7 @@ class SetSysctl(Step):
         out.add(lib.KB_OP_WRITE, len(raw), lib.O_WRONLY, 0, resolve, at=self.proc, text=texts, flags=flags)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetTimeOffsets(Step):
     """How far the clocks of the new time namespace are from the machine's: (clock, seconds, nanoseconds). It is
     entered by exec (time_namespaces(7))."""
@@ -204,7 +204,7 @@ class SetTimeOffsets(Step):
             out.add(lib.KB_OP_WRITE, len(raw), lib.O_WRONLY, 0, lib.RESOLVE_BENEATH, at=self.proc, text=texts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewSession(Step):
     """A session of its own; with `terminal`, that is its controlling one."""
 
@@ -220,7 +220,7 @@ class NewSession(Step):
             out.add(lib.KB_OP_TERMINAL, at=self.terminal)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetStandardStreams(Step):
     """Descriptors that become 0, 1 and 2."""
 
@@ -235,7 +235,7 @@ class SetStandardStreams(Step):
             out.add(lib.KB_OP_DUP, number, at=name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseDescriptors(Step):
     """Everything above standard error closes when the program starts."""
 
@@ -248,7 +248,7 @@ class CloseDescriptors(Step):
         out.add(lib.KB_OP_CLOSE_FROM, 3)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangeFolder(Step):
     """The working directory."""
 
@@ -262,7 +262,7 @@ class ChangeFolder(Step):
         out.add(lib.KB_OP_CHDIR, text=(out.string(self.path),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndWithMonitor(Step):
     """A temporary container ends when the monitor is killed. A change of user clears this, so it comes after it."""
 
@@ -275,7 +275,7 @@ class EndWithMonitor(Step):
         out.add(lib.KB_OP_PRCTL, lib.PR_SET_PDEATHSIG, 9)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunHook(Step):
     """An OCI hook: a program of the host, given the container's state on standard input."""
 
@@ -298,7 +298,7 @@ class RunHook(Step):
         out.add(lib.KB_OP_HOOK, *counts, text=texts, flags=IN_HOST if self.in_host else 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exec(Step):
     """The program takes the process over: the first of `candidates` that exists."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar
 
 from kernelbox.native import lib
+from kernelbox.oci.value import frozen
 from kernelbox.runtime.encoder import MAY_FAIL, Encoder
 from kernelbox.runtime.steps.base import Step
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetOomScore(Step):
     """How soon the kernel kills this process when memory runs out: before the notebook."""
 
@@ -53,7 +53,7 @@ class SetOomScore(Step):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetLimit(Step):
     """A resource limit of setrlimit(2)."""
 
@@ -70,7 +70,7 @@ class SetLimit(Step):
         out.add(lib.KB_OP_RLIMIT, self.resource, self.soft, self.hard)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetUmask(Step):
     """The permissions that new files do not get."""
 
@@ -84,7 +84,7 @@ class SetUmask(Step):
         out.add(lib.KB_OP_UMASK, self.mask)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewKeyring(Step):
     """A session keyring of its own: keys of whoever started the monitor stay outside."""
 
@@ -97,7 +97,7 @@ class NewKeyring(Step):
         out.add(lib.KB_OP_KEYRING)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DropBounding(Step):
     """Capabilities outside `mask` can never be had again, by no program (capabilities(7), bounding set)."""
 
@@ -111,7 +111,7 @@ class DropBounding(Step):
         out.add(lib.KB_OP_BOUNDING, self.mask)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeepCapabilities(Step):
     """A change of user id shall not clear the permitted set, which the next steps set as the configuration says."""
 
@@ -124,7 +124,7 @@ class KeepCapabilities(Step):
         out.add(lib.KB_OP_PRCTL, lib.PR_SET_KEEPCAPS, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetGroups(Step):
     """Supplementary groups."""
 
@@ -139,7 +139,7 @@ class SetGroups(Step):
         out.add(lib.KB_OP_GROUPS, len(self.groups), text=(out.string(raw) if raw else 0,))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetUser(Step):
     """Real, effective and saved ids."""
 
@@ -154,7 +154,7 @@ class SetUser(Step):
         out.add(lib.KB_OP_USER, self.uid, self.gid)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetCapabilities(Step):
     """Effective, permitted and inheritable sets."""
 
@@ -170,7 +170,7 @@ class SetCapabilities(Step):
         out.add(lib.KB_OP_CAPSET, self.effective, self.permitted, self.inheritable)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RaiseAmbient(Step):
     """Capabilities that survive exec of an ordinary program."""
 
@@ -184,7 +184,7 @@ class RaiseAmbient(Step):
         out.add(lib.KB_OP_AMBIENT, self.mask)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoNewPrivileges(Step):
     """Setuid programs and file capabilities give nothing any more (no_new_privs)."""
 
@@ -197,7 +197,7 @@ class NoNewPrivileges(Step):
         out.add(lib.KB_OP_PRCTL, lib.PR_SET_NO_NEW_PRIVS, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadSeccomp(Step):
     """The filter of system calls: classic BPF, compiled before."""
 
