@@ -20,8 +20,10 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from kernelbox import Engine
 
-# Where the suite runs in the background interrupts are ignored, and so would every program of a test ignore them.
+# Where the suite runs in the background interrupts and hang-ups are ignored, and so would every program of a test
+# ignore them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # numpy's linear algebra would start threads when it is first imported, in whichever test that is.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
