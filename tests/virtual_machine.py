@@ -26,12 +26,15 @@ from sources import SOURCES
 QEMU = "qemu-system-x86_64"
 MODULES = (
     *("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"),
-    *("netfs", "fscache", "9pnet", "9pnet_virtio", "9p", "overlay", "veth"),
+    *("netfs", "fscache", "9pnet", "9pnet_virtio", "9p", "overlay"),
+    *("virtio_blk", "crc16", "crc32c_generic", "mbcache", "jbd2", "ext4"),
+    *("llc", "stp", "bridge", "veth"),
 )
 """In the order in which they need each other."""
 
 BOOTED = re.compile(r"kernelbox: booted (\S+)")
 ENDED = re.compile(r"kernelbox: exit status (\d+)")
+DISK_BYTES = 2 << 30
 KVM_DEADLINE = 20.0
 """Seconds in which a machine under KVM must have booted; a host that is a virtual machine itself may hang there."""
 
@@ -72,7 +75,19 @@ def initramfs(folder: Path, kernel: Path, command: Sequence[str]) -> Path:
     return archive
 
 
-def qemu_command(kernel: Path, archive: Path, accelerator: str) -> list[str]:
+def empty_disk(folder: Path) -> Path:
+    """A sparse ext4 image: stores lie on a disk there, as they do on most machines. Raises debian.Unavailable."""
+    mkfs = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if not mkfs:
+        raise debian.Unavailable("mkfs.ext4 is not installed (Debian's package e2fsprogs)")
+    disk = folder / "disk"
+    with disk.open("wb") as image:
+        image.truncate(DISK_BYTES)
+    subprocess.run([mkfs, "-q", "-F", "-m", "0", str(disk)], check=True)
+    return disk
+
+
+def qemu_command(kernel: Path, archive: Path, disk: Path, accelerator: str) -> list[str]:
     (image,) = (kernel / "boot").glob("vmlinuz-*")
     return [
         *(QEMU, "-M", "q35", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", "1536"),
@@ -80,6 +95,7 @@ def qemu_command(kernel: Path, archive: Path, accelerator: str) -> list[str]:
         *("-kernel", str(image), "-initrd", str(archive), "-append", "console=ttyS0 quiet reboot=t panic=-1"),
         *("-fsdev", "local,id=outer,path=/,security_model=none,readonly=on,multidevs=remap"),
         *("-device", "virtio-9p-pci,fsdev=outer,mount_tag=outer"),
+        *("-drive", f"if=virtio,format=raw,cache=unsafe,file={disk}"),
     ]  # fmt: skip
 
 
@@ -123,8 +139,9 @@ def run(command: Sequence[str], *, timeout: float) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         archive = initramfs(Path(folder), kernel, command)
         for accelerator in accelerators:
+            disk = empty_disk(Path(folder))
             boot = KVM_DEADLINE if accelerator == "kvm" else timeout
-            with started(qemu_command(kernel, archive, accelerator)) as process:
+            with started(qemu_command(kernel, archive, disk, accelerator)) as process:
                 transcript = transcript_of(process, boot, timeout)
             if booted := BOOTED.search(transcript):
                 break

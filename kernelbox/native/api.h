@@ -37,7 +37,8 @@ int kb_bpf_attach(int cgroup, int program);
 int kb_bpf_count(int cgroup);                         /* device programs attached to the cgroup */
 
 /* -- seccomp: libseccomp, opened at run time --------------------------------------------------------------------- */
-/* numbers[i] becomes the native number of names[i], -1 where libseccomp does not know it here; numbers[count] the native
+/* numbers[i] becomes the native number of names[i], -1 where libseccomp does not know it here; numbers[count] the
+ * native
  * AUDIT_ARCH_*. Returns -ENOENT where libseccomp is not installed. */
 int kb_syscall_numbers(const char *const names[], size_t count, int numbers[]);
 

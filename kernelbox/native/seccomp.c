@@ -1,4 +1,5 @@
-/* The numbers of system calls, from libseccomp, which is opened at run time: a machine without it can still run unfiltered. */
+/* The numbers of system calls, from libseccomp, which is opened at run time: a machine without it can still run
+ * unfiltered. */
 #include "kb.h"
 
 #include <dlfcn.h>

@@ -19,7 +19,7 @@ def bundle(tmp_path: Path, busybox_rootfs: Path) -> Path:
         "ociVersion": "1.0.2",
         "process": {
             "args": ["sh"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "noNewPrivileges": True,
-            "capabilities": {each: CAPABILITIES for each in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
         },
         "root": {"path": str(busybox_rootfs), "readonly": True},

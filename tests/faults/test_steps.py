@@ -1,4 +1,5 @@
-"""Every step of a plan fails once: the message names it, nothing is left, and the next run is as if nothing had been."""
+"""Every step of a plan fails once: the message names it, nothing is left, and the next run is as if nothing had
+been."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_an_error_in_a_jobs_on_output_is_raised_by_wait(engine: Engine, busybox_
         job.wait(30)
 
 
-INTERRUPTED = f"""
+INTERRUPTED = """
 import sys
 import kernelbox as kb
 from kernelbox.errors import RunInterrupted

@@ -149,7 +149,8 @@ OPERATION(op_mask)
     return result;
 }
 
-/* Nothing of the container's is on the way to a path of the procfs and sysfs that we have mounted ourselves, so the path can
+/* Nothing of the container's is on the way to a path of the procfs and sysfs that we have mounted ourselves, so the
+ * path can
  * be used as it is: mount(2) takes a quarter of the time, and there are some thirty of them. */
 OPERATION(op_mask_kernel)
 {

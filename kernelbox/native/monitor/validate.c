@@ -1,7 +1,8 @@
 /* A request is data from another process: every number in it is checked before an operation sees it. */
 #include "monitor.h"
 
-/* Where an operation may be. Outside and after the end it runs in the monitor itself, which must stay what it is; inside
+/* Where an operation may be. Outside and after the end it runs in the monitor itself, which must stay what it is;
+ * inside
  * it runs on the monitor's memory, so it must not change what that says of the monitor. RECIPE: for the pool. */
 enum { OUTSIDE = 1, INSIDE = 2, LAST = 4, RECIPE = 8 };
 

@@ -65,6 +65,6 @@ def test_devices_are_bound_where_no_node_can_be_made(build: Build) -> None:
     assert built.mount("/dev/f") == Mount("/dev/f", "bind", "/dev/fuse", ("bind", "rprivate", "nosuid", "noexec"))
     assert built.linux.devices == ()
     assert built.resources.devices[-1] == runtime_spec.DeviceRule(True, "c", 10, 229, "rw")
-    made = build(devices="/dev/fuse:/dev/f:rw", userns="host")
+    made = build(devices="/dev/fuse:/dev/f:rwm", userns="host")
     assert made.linux.devices == (runtime_spec.Device("/dev/f", "c", 10, 229, 0o666, 0, 0),)
     assert made.mount("/dev/f") is None

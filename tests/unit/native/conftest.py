@@ -21,7 +21,18 @@ from kernelbox.native import build, lib
 
 NOBODY = 65534
 SANITIZERS = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", "/dev/null"]
-CONFINE = ("--user", "--map-root-user", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--pid", "--fork", "--kill-child")
+CONFINE = (
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "--uts",
+    "--ipc",
+    "--net",
+    "--cgroup",
+    "--pid",
+    "--fork",
+    "--kill-child",
+)
 
 # Descriptors as an engine gives them, but for the lock and the runtime folder. The monitor goes into the background,
 # and lives for as long as the first process of its namespaces.
@@ -40,7 +51,9 @@ def sanitized_monitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(command[0]):
         pytest.skip(f"there is no compiler called {command[0]}")
-    trial = subprocess.run([*command, *SANITIZERS], input="int main(void) { return 0; }", capture_output=True, text=True)
+    trial = subprocess.run(
+        [*command, *SANITIZERS], input="int main(void) { return 0; }", capture_output=True, text=True
+    )
     if trial.returncode:
         pytest.skip("the compiler has no libraries for ASan and UBSan")
     program = tmp_path_factory.mktemp("sanitized") / "kb-monitor-asan"

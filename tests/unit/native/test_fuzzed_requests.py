@@ -45,9 +45,7 @@ operations = st.builds(
     flags=st.sampled_from([0, 0, 0, lib.KB_MAY_FAIL, lib.KB_IN_WORKSHOP, lib.KB_IN_HOST]),
 )
 PROCESS = Operation(lib.KB_OP_CLONE)
-PROGRAM = Operation(
-    lib.KB_OP_EXEC, text=(OFFSETS[4], 0, OFFSETS[4]), numbers=(1, 0, 1)
-)
+PROGRAM = Operation(lib.KB_OP_EXEC, text=(OFFSETS[4], 0, OFFSETS[4]), numbers=(1, 0, 1))
 spaces = st.sampled_from([0, lib.CLONE_NEWNS, lib.CLONE_NEWNS | lib.CLONE_NEWPID, lib.CLONE_NEWNET | lib.CLONE_NEWUTS])
 
 

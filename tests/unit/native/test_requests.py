@@ -105,7 +105,8 @@ def test_revealing_a_slot_that_is_empty(confined: ConfinedMonitor) -> None:
         Operation(lib.KB_OP_HOOK, text=(1, 0, 0), numbers=(2, 0, 0, 10)), Operation(lib.KB_OP_HOOK, text=(1,), numbers=(1,)),
         Operation(lib.KB_OP_HOOK, text=(1,), numbers=(2**64 - 1, 0, 0, 10)),
         Operation(lib.KB_OP_EXEC, text=(1, 0, 1), numbers=(1, 0, 1)), Operation(lib.KB_OP_CLONE),
-        Operation(lib.KB_OP_SETNS), Operation(lib.KB_OP_USER), Operation(lib.KB_OP_CLOSE_FROM), Operation(lib.KB_OP_DUP),
+        Operation(lib.KB_OP_SETNS), Operation(lib.KB_OP_USER), Operation(lib.KB_OP_CLOSE_FROM),
+        Operation(lib.KB_OP_DUP),
     ],
     ids=lambda each: f"{each.code}-{each.slots}-{each.text}-{each.numbers}",
 )  # fmt: skip
@@ -158,9 +159,7 @@ def test_a_process_that_overflows_its_stack_takes_nobody_along(confined: Confine
     links = [f"/tmp/link{number}\0".encode() for number in range(12)]
     text = b"\0/\0" + b"".join(links) + b"/bin/true\0"
     offsets = [text.index(link) for link in links]
-    made = [
-        Operation(lib.KB_OP_SYMLINK, text=(offsets[n], offsets[n + 1]), flags=lib.KB_MAY_FAIL) for n in range(11)
-    ]
+    made = [Operation(lib.KB_OP_SYMLINK, text=(offsets[n], offsets[n + 1]), flags=lib.KB_MAY_FAIL) for n in range(11)]
     root = Operation(lib.KB_OP_OPEN, (-1, -1, -1, 0), (1,), (os.O_PATH,))
     attach = Operation(lib.KB_OP_ATTACH, (-1, 0, -1, -1), (offsets[0],), (lib.KB_TARGET_FOLDER,))
     run = replace(TRUE.inside[0], text=(text.index(b"/bin"), 0, text.index(b"/bin")))
