@@ -20,6 +20,10 @@ from kernelbox.runtime.launch import Launch
 __all__ = ["Job", "Run", "TerminalRun"]
 
 
+_ONE_LINK = 2400
+"""Bytes: the kernel describes one interface in 1,400 or so, two never in less than this."""
+
+
 class Run:
     """One launch and its result. `finish` is called once, when no process of the container is left."""
 
@@ -89,6 +93,8 @@ class Run:
 
 def _traffic(links: bytes) -> tuple[int, int]:
     """Bytes received and sent by all interfaces but the loopback, as `docker stats` counts."""
+    if len(links) < _ONE_LINK:  # the loopback alone
+        return 0, 0
     real = [link for link in netlink.parse_links(links) if link.name != "lo"]
     return sum(link.rx_bytes for link in real), sum(link.tx_bytes for link in real)
 
