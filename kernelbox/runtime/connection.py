@@ -84,6 +84,8 @@ class Connection:
         self._err = ffi.new("char[]", _BUFFER)
         self._reply = ffi.new("char[]", _REPLY)
         self._keep: tuple[Any, ...] = ()
+        self.unread = False
+        """The connection ended, and the monitor cannot have read the last request (unix(7): ECONNRESET, EPIPE)."""
 
     def __enter__(self) -> Connection:
         return self
@@ -136,6 +138,7 @@ class Connection:
             return 0
         self.abandon()
         if -result in _GONE:
+            self.unread = True
             return int(lib.KB_GONE)
         self.close()
         raise KernelError(-result, "talk to the monitor")

@@ -225,9 +225,9 @@ class Launch:
         self._close_plan_file()
         self._connection.abandon()
         self._connection.close()
-        if answered:
+        if answered or not self._connection.unread:  # it may have begun, and nothing is to be done twice
             raise MonitorError("the monitor ended while the container ran; the container was ended with it")
-        self._connection = self._monitor.renew()  # it was just going, and had not read anything yet
+        self._connection = self._monitor.renew()
         self._send()
 
     def _close_plan_file(self) -> None:

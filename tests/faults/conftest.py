@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import leaks
 import pytest
 
 CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
@@ -37,3 +40,17 @@ def bundle(tmp_path: Path, busybox_rootfs: Path) -> Path:
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture
+def orphans() -> Iterator[None]:
+    """The first processes of containers whose monitor was killed come to us, and elsewhere to init, to be waited
+    for."""
+
+    def zombies() -> list[int]:
+        return [p.pid for p in leaks.processes() if (p.parent, p.state) == (os.getpid(), "Z") and p.session == p.pid]
+
+    assert not zombies()
+    yield
+    for pid in zombies():
+        os.waitpid(pid, 0)

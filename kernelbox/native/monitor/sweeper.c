@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { MOST_DEPTH = 64, SHORTEST_NAME = 40 };
+enum { MOST_DEPTH = 64, SHORTEST_NAME = 40, MOST_LOST = 3 };
 
 struct job { char name[64]; };                         /* empty: everything that is in the trash */
 
@@ -17,7 +17,7 @@ static struct {
     struct watch watch;
     pid_t pid;
     int trash;
-    unsigned int asked, done, begun;                   /* begun: what had been done when this process started */
+    unsigned int asked, done, lost;                    /* lost: how often it was killed since it finished something */
     bool missed;                                       /* something lies in the trash that it was not told of */
 } sweeper = {{WATCH_SWEEPER, -1}, -1, -1, 0, 0, 0, false};
 
@@ -133,7 +133,6 @@ static int sweeper_start(void)
     }
     close(ends[1]);
     sweeper.watch.fd = ends[0];
-    sweeper.begun = sweeper.done;
     return watch_add(&sweeper.watch);
 }
 
@@ -167,16 +166,16 @@ int sweep(int parent, const char *name, int trash)
 
 bool sweeper_idle(void) { return sweeper.asked == sweeper.done && !sweeper.missed; }
 
-/* Killed by somebody: another one takes over its work, unless it did none. */
+/* Killed by somebody: another one takes over its work. */
 static void sweeper_lost(void)
 {
     close(sweeper.watch.fd);
     while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    bool useful = sweeper.done != sweeper.begun;
     sweeper.pid = -1;
     sweeper.done = sweeper.asked;
-    sweeper.missed = useful && !sweeper_start(); /* without one, whoever opens the store next sees to it */
+    sweeper.missed =
+        ++sweeper.lost <= MOST_LOST && !sweeper_start(); /* if not, whoever opens the store next sees to it */
 }
 
 void sweeper_report(void)
@@ -184,8 +183,10 @@ void sweeper_report(void)
     const struct job everything = {{0}};
     char byte;
     ssize_t count;
-    while ((count = recv(sweeper.watch.fd, &byte, 1, MSG_DONTWAIT)) == 1)
+    while ((count = recv(sweeper.watch.fd, &byte, 1, MSG_DONTWAIT)) == 1) {
         sweeper.done++;
+        sweeper.lost = 0;
+    }
     if (count == 0 || errno != EAGAIN)
         sweeper_lost();
     if (sweeper.missed && sweeper.asked == sweeper.done) {
