@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def ranges(tmp_path: Path) -> Iterator[IdRanges]:
 def test_no_two_overlap_and_the_machines_root_is_in_none(ranges: IdRanges) -> None:
     taken = [ranges.take() for _ in range(10)]
     starts = sorted(each.start for each in taken)
-    assert all(b - a >= COUNT for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a >= COUNT for a, b in itertools.pairwise(starts))
     assert starts[0] >= 524_288
     for each in taken:
         ranges.give(each)
