@@ -12,7 +12,9 @@ from kernelbox.store.paths import StorePaths
 def monitors_of(store: Path) -> list[int]:
     """The pids of the store's monitor: none or one."""
     lock = str(StorePaths.of(store).lock)
-    return [p.pid for p in leaks.processes() if p.name == "kb-monitor" and lock in leaks.links(f"/proc/{p.pid}/fd")]
+    every = {p.pid: p for p in leaks.processes() if p.name == "kb-monitor"}
+    holding = [pid for pid in every if lock in leaks.links(f"/proc/{pid}/fd")]
+    return [pid for pid in holding if every[pid].parent not in holding]  # its sweeper is a copy of it at first
 
 
 def groups_of(store: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import leaks
 import pytest
+from faults.monitors import monitors_of
 from waiting import wait_until
 
 from kernelbox import Engine
@@ -21,7 +22,6 @@ from kernelbox.runtime.plan import Fault, Plan
 from kernelbox.runtime.steps.base import LAST, Step
 from kernelbox.runtime.steps.ending import ReadCounter
 from kernelbox.runtime.steps.process import Exec
-from kernelbox.store.paths import StorePaths
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
@@ -149,15 +149,7 @@ def test_a_step_of_the_end_that_fails_costs_no_result(store: Path, image: str, m
 def test_the_monitor_stays_the_same(engine: Engine, image: str) -> None:
     test = PlanUnderTest(engine, image, {})
     engine.run(image, TRUE)
-    before = monitor_of(engine.paths)
+    before = monitors_of(engine.paths.root)
     fail_each(test)
-    assert monitor_of(engine.paths) == before
+    assert monitors_of(engine.paths.root) == before
     wait_until(lambda: not [each for each in leaks.descendants() if each.state == "Z"])
-
-
-def monitor_of(paths: StorePaths) -> list[int]:
-    found = []
-    for process in leaks.processes():
-        if process.name == "kb-monitor" and str(paths.lock) in leaks.links(f"/proc/{process.pid}/fd"):
-            found.append(process.pid)
-    return found
