@@ -51,6 +51,10 @@ def start_waiting(box: Engine, store: Path, image: str) -> Job:
     return job
 
 
+def sweepers_of(monitor: int) -> list[int]:
+    return [p.pid for p in leaks.processes() if p.parent == monitor and p.name == "kb-sweeper"]
+
+
 def works_and_is_clean(store: Path, image: str) -> None:
     with Engine(root=store) as box:
         run = box.run(image, ["echo", "well"])
@@ -134,7 +138,7 @@ def test_the_sweeper_is_killed(store: Path, image: str) -> None:
         box.run(image, ["true"])
         (monitor,) = monitors_of(store)
         for _ in range(3):
-            (sweeper,) = [p.pid for p in leaks.processes() if p.parent == monitor and p.name == "kb-sweeper"]
+            (sweeper,) = wait_until(lambda: sweepers_of(monitor))
             os.kill(sweeper, signal.SIGKILL)
             wait_until(lambda dead=sweeper: not Path(f"/proc/{dead}").exists(), "the monitor reaps its sweeper")
             box.run(image, ["sh", "-c", "echo content > /file"])
@@ -148,7 +152,7 @@ def test_everybody_is_killed(store: Path, image: str) -> None:
         engine.stdout.readline()
         os.kill(*monitors_of(store), signal.SIGSTOP)
         wait_until(lambda: processes_in(groups_of(store)))
-        sweepers = [p.pid for p in leaks.processes() if p.name == "kb-sweeper" and p.parent in monitors_of(store)]
-        for pid in (*monitors_of(store), *sweepers, engine.pid):
+        (monitor,) = monitors_of(store)
+        for pid in (monitor, *sweepers_of(monitor), engine.pid):
             os.kill(pid, signal.SIGKILL)
     works_and_is_clean(store, image)
