@@ -65,15 +65,14 @@ class Engine:
         if self.closed:
             return
         self.closed = True
-        if self._monitor is not None:
-            self._monitor.wait_swept()
-            self._monitor.close()
-        if self._ranges is not None:
-            self._ranges.close()
-        if self._kernel is not None:
-            self._kernel.close()
-        if self._null >= 0:
-            os.close(self._null)
+        with contextlib.ExitStack() as stack:  # all of it, whatever one of them says
+            if self._null >= 0:
+                stack.callback(os.close, self._null)
+            for part in (self._kernel, self._ranges, self._monitor):
+                if part is not None:
+                    stack.callback(part.close)
+            if self._monitor is not None:
+                self._monitor.wait_swept()
 
     def run(
         self,

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from kernelbox.errors import KernelError, MonitorError, NotSupported, StoreError
+from kernelbox.errors import KernelBoxError, KernelError, MonitorError, NotSupported, StoreError
 from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.connection import Connection
@@ -96,7 +96,17 @@ class Monitor:
             self._idle.pop().close()
 
     def wait_swept(self) -> None:
-        """Returns when everything that ended containers left has been deleted."""
+        """Returns when everything that ended containers left has been deleted. After a monitor that was killed, a new
+        one sees to it."""
+        if not self._pid:
+            return
+        try:
+            self._sync()
+        except MonitorError:
+            self._close_idle()
+            self._sync()
+
+    def _sync(self) -> None:
         with self.connection() as connection:
             connection.ask(request(lib.KB_SYNC) + b"\0")
 
@@ -185,6 +195,15 @@ class Monitor:
     def _start(self) -> bool:
         """Starts a monitor if none is alive; False where somebody else holds the lock."""
         self._paths.prepare()
+        try:
+            return self._start_alone()
+        except KernelBoxError:
+            raise
+        except OSError as error:
+            what, reason = error.filename or self._paths.root, (error.strerror or str(error)).lower()
+            raise StoreError(f"could not start a monitor: {what}: {reason}") from error
+
+    def _start_alone(self) -> bool:
         lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
