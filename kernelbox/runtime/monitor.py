@@ -52,6 +52,7 @@ class Monitor:
         self._encoded: EncodedPlan = setup.plan.encode((), setup.shared)
         self._preparations: dict[str, Plan] = {}
         self._pid = 0
+        self._left: Plan | None = None
         self._closed = False
 
     @property
@@ -150,8 +151,8 @@ class Monitor:
         have just started, cleans up first after a predecessor that was killed."""
         try:
             pid = self._run_setup(connection, self._setup.plan, self._setup.pool)
-            left = recovery_plan(self._paths, self._setup.parents) if fresh else None
-            if left:
+            if fresh and self._left:
+                left, self._left = self._left, None
                 self._run_setup(connection, left, 0)
             if pid != self._pid:
                 for plan in self._preparations.values():
@@ -211,6 +212,8 @@ class Monitor:
             return False
         else:
             self._paths.runtime.mkdir(mode=0o700, exist_ok=True)
+            # Listed now: as soon as it listens, others may start containers, which are not left over.
+            self._left = recovery_plan(self._paths, self._setup.parents)
             self._spawn(lock)
             return True
         finally:

@@ -25,6 +25,15 @@ int watch_add(struct watch *watch)
     return or_errno(epoll_ctl(monitor.epoll, EPOLL_CTL_ADD, watch->fd, &event));
 }
 
+/* Closing alone would not do: a child that is just starting still has a copy of the descriptor, and epoll goes by the
+ * file. */
+void watch_end(struct watch *watch)
+{
+    epoll_ctl(monitor.epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+    close(watch->fd);
+    watch->fd = -1;
+}
+
 /* The runtime folder is closed to others; this is the second lock. */
 static bool same_user(int fd)
 {
@@ -57,7 +66,7 @@ static void connection_close(struct connection *connection)
         link = &(*link)->next;
     *link = connection->next;
     containers_release(connection);
-    close(connection->watch.fd);
+    watch_end(&connection->watch);
     free(connection);
 }
 

@@ -57,7 +57,7 @@ static int copy_last_part(struct container *container, const struct plan *plan)
 static void container_free(struct container *container)
 {
     if (container->watch.fd >= 0)
-        close(container->watch.fd);
+        watch_end(&container->watch);
     for (int i = 0; i < container->held_count; i++)
         close(container->held[i].fd);
     free(container->held);

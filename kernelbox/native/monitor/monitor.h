@@ -181,6 +181,7 @@ void answer(struct connection *connection, struct kb_answer *head, const struct 
             int reveal);
 void connections_report_sync(void);
 int watch_add(struct watch *watch);
+void watch_end(struct watch *watch); /* closes its descriptor too */
 
 /* validate.c */
 int validate(const struct kb_request *head, const struct kb_op *ops, const char *text);

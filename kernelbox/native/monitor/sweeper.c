@@ -169,7 +169,7 @@ bool sweeper_idle(void) { return sweeper.asked == sweeper.done && !sweeper.misse
 /* Killed by somebody: another one takes over its work. */
 static void sweeper_lost(void)
 {
-    close(sweeper.watch.fd);
+    watch_end(&sweeper.watch);
     while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
         ;
     sweeper.pid = -1;
@@ -201,7 +201,7 @@ void sweeper_end(void)
 {
     if (sweeper.pid < 0)
         return;
-    close(sweeper.watch.fd);
+    watch_end(&sweeper.watch);
     while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
         ;
 }
