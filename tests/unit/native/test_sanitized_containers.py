@@ -9,6 +9,7 @@ from pathlib import Path
 import leaks
 import pytest
 from faults.monitors import monitors_of
+from waiting import wait_until
 
 import kernelbox.runtime.monitor as monitor_module
 from kernelbox import Engine
@@ -32,7 +33,7 @@ def box(store: Path, sanitized_monitor: Path, monkeypatch: pytest.MonkeyPatch) -
         yield engine
         assert monitors_of(store) == [pid]
         assert not (engine.paths.runtime / "monitor.log").read_text()
-    assert not leaks.left_in_store(store)
+    wait_until(lambda: not leaks.left_in_store(store))
 
 
 @pytest.fixture
