@@ -7,16 +7,13 @@ import os
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Descriptor"]
+__all__ = ["Closing", "Descriptor"]
 
 
-class Descriptor:
-    """Owns `fd` until `close` or `take`. Works wherever Python takes an object with `fileno()`."""
+class Closing:
+    """What is closed at the end of its block."""
 
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    __slots__ = ()
 
     def __enter__(self) -> Self:
         return self
@@ -25,6 +22,19 @@ class Descriptor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def close(self) -> None:
+        """Let go of it; does nothing the second time."""
+        raise NotImplementedError
+
+
+class Descriptor(Closing):
+    """Owns `fd` until `close` or `take`. Works wherever Python takes an object with `fileno()`."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._fd if self._fd >= 0 else 'closed'}>"

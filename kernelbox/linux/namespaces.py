@@ -19,12 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from kernelbox.errors import InvalidOption
 from kernelbox.linux import idmap
-from kernelbox.linux.descriptor import Descriptor
+from kernelbox.linux.descriptor import Closing, Descriptor
 from kernelbox.native import check, cstring, ffi, lib
 
 __all__ = ["KINDS", "Kind", "Namespace", "NamespaceInfo", "Namespaces", "create", "identify", "list_all", "of"]
@@ -76,20 +74,12 @@ class NamespaceInfo:
     command: str
 
 
-class Namespaces:
+class Namespaces(Closing):
     """Descriptors of namespaces, by kind, closed at the end of the block: nothing of them is left then unless a process
     is inside."""
 
     def __init__(self, descriptors: Mapping[str, Descriptor]) -> None:
         self.descriptors = dict(descriptors)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getitem__(self, kind: str) -> Descriptor:
         return self.descriptors[kind]

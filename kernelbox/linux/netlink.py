@@ -19,10 +19,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from kernelbox.errors import InvalidOption, KernelError
+from kernelbox.linux.descriptor import Closing
 from kernelbox.native import lib
 
 __all__ = [
@@ -317,19 +316,11 @@ def _number(value: bytes | None) -> int:
 # -- the socket ------------------------------------------------------------------------------------------------------
 
 
-class Netlink:
+class Netlink(Closing):
     """A socket to the network namespace in which it is made; it stays with that one, whoever uses it later."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close it; does nothing the second time."""

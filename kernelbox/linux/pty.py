@@ -21,11 +21,9 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from kernelbox.errors import KernelError
-from kernelbox.linux.descriptor import Descriptor
+from kernelbox.linux.descriptor import Closing, Descriptor
 
 __all__ = ["Pair", "Size", "get_size", "open_pair", "raw", "set_size"]
 
@@ -39,19 +37,15 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Closing):
     """Both ends, closed at the end of the block. A read from the controller fails with EIO when nobody has the terminal
     open any more."""
 
     controller: Descriptor
     terminal: Descriptor
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close both; does nothing the second time."""
         self.controller.close()
         self.terminal.close()
 
