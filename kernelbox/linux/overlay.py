@@ -30,6 +30,7 @@ Layer = Path | str | Descriptor | int
 
 Options = Iterable[tuple[str, str | None]]
 
+_NO_DESCRIPTORS = (errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)  # before 6.5, before 6.13, and of a detached mount
 _LONGEST_OPTION = 255  # fsconfig(2) takes strings of up to 256 bytes with their NUL
 
 
@@ -42,7 +43,7 @@ def detached(
     try:
         return by_descriptor(lower, upper, work, options)
     except KernelError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF) or error.operation != "set the mount option":
+        if error.errno not in _NO_DESCRIPTORS or error.operation != "set the mount option":
             raise
     return by_path(lower, upper, work, options)
 
