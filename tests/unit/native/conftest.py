@@ -7,6 +7,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import leaks
 import pytest
 from unit.native.frames import ALIVE_S, Frame, Reply, replies, send
 
@@ -94,6 +96,15 @@ class ConfinedMonitor:
         assert kinds == [lib.KB_OK]
 
 
+def end_confined(process: subprocess.Popen[bytes]) -> None:
+    """Ends the first process of the namespaces, which unshare then reaps: an orphan would be left for us to find."""
+    first = [each.pid for each in leaks.processes() if each.parent == process.pid]
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    if not first:
+        process.kill()
+
+
 @pytest.fixture(scope="module")
 def confined(sanitized_monitor: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfinedMonitor]:
     if os.geteuid():
@@ -116,7 +127,7 @@ def confined(sanitized_monitor: Path, tmp_path_factory: pytest.TempPathFactory) 
             extra_groups=(), env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, cwd="/",
         )  # fmt: skip
         stack.enter_context(process)
-        stack.callback(process.kill)
+        stack.callback(end_confined, process)
         monitor = ConfinedMonitor(folder / "socket", log)
         stack.enter_context(monitor.connect())
         monitor.check()

@@ -41,9 +41,6 @@ def image(busybox_rootfs: Path) -> str:
     return f"dir:{busybox_rootfs}"
 
 
-@pytest.mark.leaves(
-    "processes", "namespaces", reason="a first process that outlives its monitor is for process 1 to reap, in its time"
-)
 def test_runs_of_all_kinds(box: Engine, image: str, tmp_path: Path) -> None:
     assert box.run(image, ["cat"], input=b"x" * 300_000).stdout == "x" * 300_000
     assert box.run(image, ["sh", "-c", "echo out; echo err >&2; exit 3"]).exit_code == 3
