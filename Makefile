@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := $(wildcard $(addprefix kernelbox/native/,*.c *.h *.txt build.py monitor/*.c monitor/*.h))
+NATIVE := $(wildcard $(addprefix kernelbox/native/,*.c *.h *.txt build.py monitor/*.[ch] sanitize/*.[ch]))
 NOTEBOOK := notebooks/00_first_cell.ipynb
 export PYTHON
 

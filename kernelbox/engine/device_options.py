@@ -7,24 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from kernelbox.engine.option_values import absolute_path, integer, pairs, text, texts
 from kernelbox.errors import InvalidOption
 from kernelbox.oci.runtime_spec import DeviceRule
+from kernelbox.oci.sysctl_names import namespace_of
 from kernelbox.oci.units import parse_size
 from kernelbox.oci.value import frozen
 
 _ACCESS = frozenset("rwm")
 _SYSCTL_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _SYSCTL_VALUE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789 ._-")
-IPC_SYSCTLS = frozenset(
-    [
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-    ]
-)
 
 
 @frozen
@@ -132,18 +121,9 @@ def sysctls(value: object) -> dict[str, str]:
             raise InvalidOption(f"{name!r} cannot be the name of a kernel setting", hint="like net.core.somaxconn")
         if not setting or not _SYSCTL_VALUE.issuperset(setting) or len(setting) > 256:
             raise InvalidOption(f"{name}: {setting[:60]!r} cannot be the value of a kernel setting")
-        if sysctl_namespace(name) is None:
+        if namespace_of(name) is None:
             raise InvalidOption(
                 f"{name} is a setting of the whole machine, not of a container",
                 hint="net.*, fs.mqueue.* and kernel.shm*, kernel.msg*, kernel.sem are a container's own",
             )
     return result
-
-
-def sysctl_namespace(name: str) -> str | None:
-    """The namespace a setting belongs to: "network", "ipc", "uts", or None when it is the machine's."""
-    if name.startswith("net."):
-        return "network"
-    if name in IPC_SYSCTLS or name.startswith("fs.mqueue."):
-        return "ipc"
-    return "uts" if name == "kernel.domainname" else None

@@ -15,10 +15,11 @@ from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.options import RunOptions
-from kernelbox.engine.preparation import Prepared, prepare, wants_userns
+from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
 from kernelbox.errors import InvalidOption, KernelBoxError
+from kernelbox.linux import idmap
 from kernelbox.native import lib
 from kernelbox.runtime.connection import OnOutput
 from kernelbox.runtime.launch import Launch
@@ -80,7 +81,7 @@ class Engine:
         command: str | Sequence[str] | None = None,
         *,
         input: RunInput = None,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
         check: bool = False,
         on_output: OnOutput | None = None,
         **options: Any,
@@ -88,10 +89,10 @@ class Engine:
         """Runs a command in a new container, waits for its end and removes it: like subprocess.run.
 
         `command` is a list, a string (split as a shell would) or None for the image's own; `input` bytes, text or a
-        file; `timeout` seconds, after which everything in the container is killed; `on_output(stream, chunk)` is
-        called as output arrives. The other options are those of `docker run` with underscores (RunOptions). A
-        non-zero exit is an error only with `check`. Raises InvalidOption, NotFound, StartError and its kinds,
-        RunInterrupted."""
+        file; `timeout` seconds (or text such as "1m30s"), after which everything in the container is killed;
+        `on_output(stream, chunk)` is called as output arrives. The other options are those of `docker run` with
+        underscores (RunOptions). A non-zero exit is an error only with `check`. Raises InvalidOption, NotFound,
+        StartError and its kinds, RunInterrupted."""
         seconds = self._timeout(timeout)
         run = self.begin(image, command, RunOptions.make(**options), input=input, on_output=on_output)
         result = run.wait(seconds)
@@ -103,7 +104,7 @@ class Engine:
         command: str | Sequence[str] | None = None,
         *,
         input: RunInput = None,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
         on_output: OnOutput | None = None,
         **options: Any,
     ) -> Job:
@@ -130,10 +131,12 @@ class Engine:
         return self.begin(image, command, RunOptions.make(**options), fault=fault).wait(None)
 
     @staticmethod
-    def _timeout(timeout: float | None) -> float | None:
+    def _timeout(timeout: float | str | None) -> float | None:
+        if isinstance(timeout, str):
+            return RunOptions.make(timeout=timeout).timeout
         if timeout is not None and not timeout >= 0:
             raise InvalidOption(f"timeout: {timeout} is not a number of seconds")
-        return timeout
+        return None if timeout == float("inf") else timeout
 
     def begin(
         self,
@@ -151,7 +154,7 @@ class Engine:
         With `adopt` false a terminal is left to the caller (TerminalRun)."""
         found = self.images.get(image)
         monitor = self._open()
-        words = shlex.split(command) if isinstance(command, str) else list(command or ())
+        words = _words(command)
         with contextlib.ExitStack() as undo:
             if options.name:
                 undo.enter_context(hold_name(self.paths.root / "names", options.name))
@@ -178,7 +181,7 @@ class Engine:
             monitor,
             prepared.encoded,
             prepared.token,
-            prepared.descriptors(taken, given),
+            prepared.descriptors(taken, given, self._bundle_userns(image, undo)),
             adopt=prepared.terminal and adopt,
             input=data,
             on_output=on_output,
@@ -246,6 +249,14 @@ class Engine:
                 self._monitor = Monitor(self.paths, setup, rootless=self._rootless)
             return self._monitor
 
+    def _bundle_userns(self, image: Image, undo: contextlib.ExitStack) -> int:
+        """The user namespace that a bundle asks for, closed by `undo`; -1 where it asks for none."""
+        ids = None if self._rootless else bundle_ids(image)
+        if ids is None:
+            return -1
+        ranges = ([idmap.IdRange(each.container_id, each.host_id, each.size) for each in part] for part in ids)
+        return undo.enter_context(idmap.userns(*ranges)).fileno()
+
     def _take_range(self, undo: contextlib.ExitStack) -> IdRange:
         assert self._ranges is not None
         taken = self._ranges.take()
@@ -263,6 +274,15 @@ class Engine:
                 attached = not features.detached_clone
                 monitor.prepare("host", host_image.mask_plan(rootless=self._rootless, owner=owner, attached=attached))
                 self._host_state = state
+
+
+def _words(command: str | Sequence[str] | None) -> Sequence[str]:
+    if not isinstance(command, str):
+        return list(command or ())
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise InvalidOption(f"command: {command[:60]!r}: {str(error).lower()}", hint="a list is not split") from None
 
 
 def monitor_version() -> str:

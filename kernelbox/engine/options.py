@@ -19,9 +19,10 @@ from kernelbox.engine.option_table import BY_NAME, OPTIONS, Option
 from kernelbox.engine.security_options import Security
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci.runtime_spec import DeviceRule, Mount, Rlimit
+from kernelbox.oci.sysctl_names import namespace_of
 from kernelbox.oci.value import frozen
 
-__all__ = ["BY_NAME", "OPTIONS", "Option", "RunOptions", "add_to_argparse", "parse_arguments"]
+__all__ = ["BY_NAME", "OPTIONS", "Option", "RunOptions", "add_to_argparse", "as_a_program_says", "parse_arguments"]
 
 PARSERS: dict[str, Callable[[object], Any]] = {
     "name": values.name,
@@ -193,16 +194,7 @@ class RunOptions:
     @classmethod
     def from_arguments(cls, given: Mapping[str, object], environ: Mapping[str, str]) -> RunOptions:
         """The options as parsed from a command line; `environ` is the caller's, for variables given by name alone."""
-        chosen = dict(given)
-        entries: tuple[str, ...] = ()
-        if chosen.get("env_file") is not None:
-            entries = _env_of_files(values.texts(chosen.pop("env_file")), environ)
-        if chosen.get("env") is not None:
-            entries += _inherit(values.texts(chosen["env"]), environ)
-        chosen["env"] = entries or None
-        if isinstance(chosen.get("entrypoint"), str):
-            chosen["entrypoint"] = [chosen["entrypoint"]] if chosen["entrypoint"] else []
-        return cls.make(**chosen)
+        return cls.make(**as_a_program_says(given, environ))
 
     @property
     def device_rates(self) -> tuple[tuple[str, tuple[DeviceRate, ...]], ...]:
@@ -214,6 +206,24 @@ class RunOptions:
             ("device_write_iops", self.device_write_iops),
         )
         return tuple(each for each in every if each[1])
+
+
+def as_a_program_says(given: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What a command line says, for `make`: there NAME alone is the caller's variable, and an entry point one word.
+
+    Raises InvalidOption."""
+    chosen = dict(given)
+    entries: tuple[str, ...] = ()
+    if chosen.get("env_file") is not None:
+        entries = _env_of_files(values.texts(chosen.pop("env_file")), environ)
+    if chosen.get("env") is not None:
+        entries += _inherit(values.texts(chosen.pop("env")), environ)
+    if entries:
+        chosen["env"] = list(entries)
+    entry_point = chosen.get("entrypoint")
+    if isinstance(entry_point, str):
+        chosen["entrypoint"] = [entry_point] if entry_point else []
+    return chosen
 
 
 def _read(name: str, value: object, notes: list[str]) -> Any:
@@ -268,7 +278,7 @@ def _check_together(chosen: Mapping[str, Any]) -> None:
     if chosen.get("uts") == "host" and (chosen.get("hostname") or chosen.get("domainname")):
         raise InvalidOption("hostname and domainname would change the machine's with uts='host'")
     for setting in chosen.get("sysctls", ()):
-        namespace = device_options.sysctl_namespace(setting)
+        namespace = namespace_of(setting)
         if namespace and chosen.get(namespace) == "host":
             raise InvalidOption(f"sysctls: {setting} would change the machine's with {namespace}='host'")
     _check_targets(chosen)

@@ -14,11 +14,12 @@ from kernelbox.engine.images import Image
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
 from kernelbox.engine.machine import Machine, this_machine
 from kernelbox.engine.options import RunOptions
+from kernelbox.engine.own_files import own_files, without_place
 from kernelbox.engine.own_rights import within_own_capabilities
 from kernelbox.engine.result import ContainerInfo, LimitsReport
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux import cgroups, rlimits
-from kernelbox.oci.runtime_spec import UNLIMITED, Config
+from kernelbox.oci.runtime_spec import UNLIMITED, Config, IdMapping
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.compile_root import SCRATCH, is_bind, layer_name
@@ -28,7 +29,7 @@ from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["Prepared", "prepare", "wants_userns"]
+__all__ = ["Prepared", "bundle_ids", "prepare", "wants_userns"]
 
 _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
@@ -50,10 +51,10 @@ class Prepared:
     mapped: tuple[tuple[str, str], ...]
     limits: LimitsReport
 
-    def descriptors(self, taken: IdRange | None, standard_input: int) -> list[int]:
-        """What the plan names, in its order."""
+    def descriptors(self, taken: IdRange | None, standard_input: int, userns: int) -> list[int]:
+        """What the plan names, in its order. `userns` is a bundle's own user namespace."""
         found = {name: taken.mapped(path) for name, path in self.mapped} if taken else {}
-        found |= {"devices": self.program, "stdin": standard_input}
+        found |= {"devices": self.program, "stdin": standard_input, "userns": userns}
         if taken:
             found |= {"userns": taken.userns, "ids": taken.lock}
         return [found[name] for name in self.encoded.names]
@@ -99,8 +100,8 @@ def prepare(
     config = _config(image, command, options, machine, identity, taken, rootless)
     config, lowered = _clamped(config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
-        config, left_out = within_own_capabilities(config, options)
-        lowered += left_out
+        config, dropped = within_own_capabilities(config, options)
+        lowered += dropped
     resources = config.linux.resources if config.linux else None
     limits = limits_of(resources)
     rules = device_rules(resources.devices, defaults=image.bundle is not None) if resources else ()
@@ -108,6 +109,9 @@ def prepare(
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     program = kernel.device_program(rules) if filtered and groups else -1
     rootfs = _rootfs(kernel, paths, image, taken)
+    files = {} if image.bundle else own_files(options, config)
+    left_out = without_place(image, files) if rootless else ()
+    files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, paths)
     target = Target(
         id=identity,
@@ -115,10 +119,10 @@ def prepare(
         features=kernel.features,
         groups=groups,
         counters=counters,
-        userns="userns" if taken else NONE,
+        userns="userns" if taken or (not rootless and bundle_ids(image)) else NONE,
         device_filter="devices" if program >= 0 else NONE,
         held=("ids",) if taken else (),
-        files={} if image.bundle else _files(options, config),
+        files=files,
         sources=_sources(kernel, config, taken),
         seccomp=_seccomp(config, image),
         lease=lease,
@@ -128,10 +132,13 @@ def prepare(
     notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *(_ROOTLESS_NOTES if rootless else ()))
     if not groups:
         notes += (_NO_GROUPS_NOTE,)
+    notes += tuple(
+        f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out
+    )
     applied = {name: getattr(limits, name) for name in limits.asked()}
     info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
     plan = compile_plan(config, target)
-    names = ["userns", "ids"] if taken else []
+    names = ["userns", "ids"] if taken else ["userns"] if target.userns else []
     names += [name for name, wanted in (("devices", program >= 0), ("stdin", not with_input)) if wanted]
     names += [name for name, _ in mapped]
     pipes = 0 if config.process and config.process.terminal else int(with_input) | 6
@@ -145,6 +152,19 @@ def wants_userns(options: RunOptions, image: Image, *, rootless: bool) -> bool:
     return not rootless and image.bundle is None and options.userns != "host"
 
 
+def bundle_ids(image: Image) -> tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]] | None:
+    """The ids of the user namespace that a bundle asks for; its root file system belongs to them already.
+
+    Raises InvalidOption."""
+    linux = image.bundle.linux if image.bundle else None
+    if linux is None:
+        return None
+    wanted = any(space.type == "user" and not space.path for space in linux.namespaces)
+    if not wanted == bool(linux.uid_mappings) == bool(linux.gid_mappings):
+        raise InvalidOption("a user namespace and linux.uidMappings and gidMappings need each other")
+    return (linux.uid_mappings, linux.gid_mappings) if wanted else None
+
+
 def _config(
     image: Image,
     command: Sequence[str],
@@ -155,7 +175,7 @@ def _config(
     rootless: bool,
 ) -> Config:
     if image.bundle:
-        return _bundle_config(image.bundle, command)
+        return _bundle_config(_with_given_ids(image.bundle) if rootless else image.bundle, command)
     user = users.ROOT
     wanted = spec.user_text(options, image.config, machine)
     if wanted or options.group_add:
@@ -172,6 +192,21 @@ def _config(
         mounts=image.mounts,
         inherited_ids=rootless_ids.id_count() if rootless else 0,
     )
+
+
+def _with_given_ids(config: Config) -> Config:
+    """An ordinary user's monitor is in a user namespace already: a bundle that wants one like it has it."""
+    linux = config.linux
+    if linux is None or not linux.uid_mappings:
+        return config
+    for mappings, own in ((linux.uid_mappings, os.getuid()), (linux.gid_mappings, os.getgid())):
+        if mappings != (IdMapping(0, own, 1),):
+            raise NotSupported(
+                "an ordinary user's bundle cannot choose its ids", hint=f"map 0 to {own} alone, or leave the map out"
+            )
+    spaces = tuple(space for space in linux.namespaces if space.type != "user")
+    given = dataclasses.replace(linux, uid_mappings=(), gid_mappings=(), namespaces=spaces)
+    return dataclasses.replace(config, linux=given)
 
 
 def _bundle_config(config: Config, command: Sequence[str]) -> Config:
@@ -248,27 +283,6 @@ def _sources(kernel: Kernel, config: Config, taken: IdRange | None) -> Mapping[s
             except OSError as error:
                 raise InvalidOption(f"mount source {mount.source}: {error.strerror}") from error
     return found
-
-
-def _files(options: RunOptions, config: Config) -> Mapping[str, str]:
-    """/etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, or copies of the machine's with its
-    network."""
-    if options.network == "host":
-        return {
-            "/etc/hosts": _host_file("/etc/hosts"),
-            "/etc/hostname": config.hostname + "\n",
-            "/etc/resolv.conf": _host_file("/etc/resolv.conf"),
-        }
-    names = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{config.hostname}\n"
-    return {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": "# no network\n"}
-
-
-def _host_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 20)
-    except FileNotFoundError:
-        return ""
 
 
 def _seccomp(config: Config, image: Image) -> bytes:

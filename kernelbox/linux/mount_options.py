@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kernelbox.native import lib
 
-__all__ = ["MountOptions", "parse_options"]
+__all__ = ["PROPAGATION", "MountOptions", "parse_options"]
 
 _ATIME = lib.MOUNT_ATTR__ATIME
 
@@ -101,7 +101,7 @@ _SUPERBLOCK = {
 _SUPERBLOCK_OFF = {"async": "sync", "nolazytime": "lazytime", "nomand": "mand"}
 _FLAGS = {"remount": lib.MS_REMOUNT, "silent": lib.MS_SILENT, "iversion": lib.MS_I_VERSION}
 _NOTHING = frozenset({"defaults", "loud", "noiversion", "nofail", "_netdev"})
-_PROPAGATION = {
+PROPAGATION = {
     "shared": lib.MS_SHARED,
     "private": lib.MS_PRIVATE,
     "slave": lib.MS_SLAVE,
@@ -142,9 +142,9 @@ class _Reading:
             self.one = _add(self.one, _ATTRIBUTES[option])
         elif option.startswith("r") and base in _ATTRIBUTES:
             self.tree = _add(self.tree, _ATTRIBUTES[base])
-        elif option in _PROPAGATION or (option.startswith("r") and base in _PROPAGATION):
-            self.recursive_propagation = option not in _PROPAGATION
-            self.propagation = _PROPAGATION[base if self.recursive_propagation else option]
+        elif option in PROPAGATION or (option.startswith("r") and base in PROPAGATION):
+            self.recursive_propagation = option not in PROPAGATION
+            self.propagation = PROPAGATION[base if self.recursive_propagation else option]
         elif option in ("bind", "rbind", "idmap", "ridmap", "tmpcopyup"):
             self.named[option] = True
         elif option in _SUPERBLOCK:

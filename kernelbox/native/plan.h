@@ -1,6 +1,5 @@
 /* The wire between an engine and its monitor: plans as fixed-size operations, requests and answers. Read by gcc
- * (through
- * plan_format.h) and, word for word, by cffi. Both ends are always of one build, so the byte order is the machine's. */
+ * (through plan_format.h) and, word for word, by cffi. Both ends are of one build: the byte order is the machine's. */
 
 enum kb_op_code {
     /* descriptors and files. slot[0] is the folder, slot[3] the slot that receives a new descriptor */
@@ -31,7 +30,7 @@ enum kb_op_code {
     KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */
     KB_OP_PIVOT, /* slot[0] attached at text[0], then pivot_root(".", ".") into it and the old root unmounted */
     KB_OP_PROPAGATION, /* mount(NULL, text[0], NULL, num[0], NULL) */
-    KB_OP_PTY_PEER, /* unlock the terminal slot[0], ioctl(TIOCGPTPEER) -> slot[3] */
+    KB_OP_PTY_PEER, /* unlock the terminal slot[0] of num[0] rows and num[1] columns, its other side -> slot[3] */
 
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */
@@ -50,6 +49,7 @@ enum kb_op_code {
     KB_OP_DUP, /* dup2(slot[0], num[0]) */
     KB_OP_CLOSE_FROM, /* close_range(num[0], ~0, CLOSE_RANGE_CLOEXEC) */
     KB_OP_RLIMIT, /* setrlimit(num[0], soft num[1], hard num[2]) */
+    KB_OP_FILE_LIMIT, /* setrlimit(RLIMIT_NOFILE), to what the monitor was started with */
     KB_OP_UMASK, /* umask(num[0]) */
     KB_OP_PRCTL, /* prctl(num[0], num[1], num[2], num[3]) */
     KB_OP_FSIDS, /* keep capabilities across id changes, then setfsuid(num[0]), setfsgid(num[1]) */
@@ -93,7 +93,11 @@ struct kb_op {
 };
 
 enum kb_request_type { KB_LAUNCH = 1, KB_SETUP, KB_SIGNAL, KB_SYNC };
-enum kb_request_flag { KB_LEASE = 1 }; /* end it when this connection closes */
+enum kb_request_flag {
+    KB_LEASE = 1, /* end it when this connection closes */
+    KB_RECOVERY = 2, /* a set-up that cleans up after a killed monitor: not done where that has been done already */
+    KB_RECOVERED = 4, /* and this was all of it */
+};
 
 struct kb_request {
     uint32_t magic;
@@ -113,7 +117,9 @@ enum kb_answer_type { KB_STARTED = 1, KB_FAILED, KB_EXITED, KB_OK };
 struct kb_answer {
     uint16_t type, last;
     int32_t error, op; /* KB_FAILED: errno and which operation */
-    int32_t pid, status, signal; /* exit status, or the signal that ended it (0: none) */
+    int32_t pid;
+    int32_t status; /* exit status; of a set-up: KB_RECOVERED, or 0 where there is still to be cleaned up */
+    int32_t signal; /* the signal that ended it (0: none) */
     uint32_t operations, record_size;
     uint64_t now_ns, user_us, system_us, max_rss_kb, first_op;
 }; /* then struct kb_traced for each operation, then the record */

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kernelbox.errors import InvalidOption
 from kernelbox.linux import capabilities, netlink
+from kernelbox.linux.mount_options import PROPAGATION
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Config, Process
 from kernelbox.runtime import compile_hooks, compile_inside, compile_mounts, compile_root
@@ -35,19 +36,12 @@ from kernelbox.runtime.steps.mounts import (
     Unmount,
 )
 from kernelbox.runtime.target import Target
-from kernelbox.runtime.unsupported import refuse_unsupported
+from kernelbox.runtime.unsupported import refuse_contradictions, refuse_unsupported
 
 __all__ = ["NETWORK_KEY", "compile_plan"]
 
 NETWORK_KEY = 1000
 """The key of the network counters in the exit record; those of control groups are the indices of `target.counters`."""
-
-_PROPAGATION = {
-    "shared": lib.MS_SHARED,
-    "slave": lib.MS_SLAVE,
-    "private": lib.MS_PRIVATE,
-    "unbindable": lib.MS_UNBINDABLE,
-}
 
 
 def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan:
@@ -56,6 +50,7 @@ def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan
     if process is None or not process.args:
         raise InvalidOption("the configuration has no process to run: process.args is missing")
     refuse_unsupported(config)
+    refuse_contradictions(config)
     held = capabilities.parse(process.capabilities.bounding) if process.capabilities else (1 << 64) - 1
     spaces = spaces_of(config, held, network=network, rootless=target.rootless)
     owner = compile_root.owner_of(config)
@@ -94,7 +89,8 @@ def _devpts(config: Config, process: Process, owner: tuple[int, int]) -> Iterato
     yield compile_mounts.make_devpts(mount, owner)
     if process.terminal:
         user = process.user
-        yield OpenTerminal("devpts", "master", "terminal", owner[0] + user.uid, owner[1] + 5)
+        size = (process.console_size.height, process.console_size.width) if process.console_size else (0, 0)
+        yield OpenTerminal("devpts", "master", "terminal", owner[0] + user.uid, owner[1] + 5, size)
 
 
 def _inside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
@@ -121,7 +117,9 @@ def _inside(config: Config, process: Process, target: Target, spaces: Spaces, ow
         yield ProtectRoot()
     propagation = config.linux.rootfs_propagation if config.linux else ""
     if propagation and propagation != "private":
-        yield SetPropagation("/", _PROPAGATION[propagation] | lib.MS_REC, propagation)
+        yield SetPropagation("/", PROPAGATION[propagation] | lib.MS_REC, propagation)
+    if process.cwd != "/":  # by a descriptor, of which there may soon be too many
+        yield steps.ChangeFolder(process.cwd)
     yield from compile_inside.limit_steps(process, target, compile_mounts.proc_of(config))
     yield from compile_inside.become_steps(config, process, target, spaces)
 

@@ -47,6 +47,8 @@ def limit_steps(process: Process, target: Target, proc: str) -> Iterator[Step]:
         if number is None:
             raise NotSupported(f"this kernel has no limit {limit.type}")
         yield rights.SetLimit(number, limit.soft, limit.hard, limit.type)
+    if all(limit.type != "RLIMIT_NOFILE" for limit in process.rlimits):
+        yield rights.RestoreFileLimit()
 
 
 def become_steps(config: Config, process: Process, target: Target, spaces: Spaces) -> Iterator[Step]:
@@ -54,8 +56,6 @@ def become_steps(config: Config, process: Process, target: Target, spaces: Space
     terminal = "terminal" if process.terminal else NONE
     yield steps.NewSession(terminal)
     yield steps.SetStandardStreams((terminal,) * 3 if terminal else target.streams)
-    if process.cwd != "/":
-        yield steps.ChangeFolder(process.cwd)
     yield rights.SetUmask(0o022 if process.user.umask is None else process.user.umask)
     if target.userns:
         yield steps.JoinNamespace(target.userns, lib.CLONE_NEWUSER)

@@ -237,7 +237,7 @@ class Launch:
 
     def _start_error(self, answer: Answer) -> StartError:
         reason = os.strerror(answer.error).lower()
-        words = " ".join(content.decode(errors="replace").strip() for key, content in answer.record if key == 0)
+        words = " ".join(content.decode(errors="replace").strip() for _, content in answer.record)
         if answer.op < 0:
             hint = "the memory limit may be too small to start in" if answer.error == errno.EINTR else None
             return StartError(f"the container could not be started: {reason}", errno=answer.error, hint=hint)
@@ -261,7 +261,7 @@ def _rows(encoded: EncodedPlan, answers: Sequence[Answer]) -> tuple[TraceRow, ..
 
 
 def _exec_error(step: Exec, number: int, reason: str, at: int, count: int) -> StartError:
-    program = step.arguments[0]
+    program = step.arguments[0] if len(step.arguments[0]) < 200 else f"{step.arguments[0][:200]}..."
     if number in _NOT_FOUND:
         where = "" if "/" in program else f" in {', '.join(path.rpartition('/')[0] or '/' for path in step.candidates)}"
         return CommandNotFound(f"could not run {program}: not found{where}", errno=number, step=at, steps=count)

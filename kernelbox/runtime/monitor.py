@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping
 from kernelbox.errors import KernelBoxError, KernelError, MonitorError, NotSupported, StoreError
 from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
 from kernelbox.runtime import rootless as rootless_ids
-from kernelbox.runtime.connection import Connection
+from kernelbox.runtime.connection import Answer, Connection
 from kernelbox.runtime.plan import EncodedPlan, Plan, request
-from kernelbox.runtime.setup import Setup, recovery_plan
+from kernelbox.runtime.setup import Setup, recovery_plans
 from kernelbox.store.paths import StorePaths
 
 __all__ = ["Monitor"]
@@ -52,7 +52,6 @@ class Monitor:
         self._encoded: EncodedPlan = setup.plan.encode((), setup.shared)
         self._preparations: dict[str, Plan] = {}
         self._pid = 0
-        self._left: Plan | None = None
         self._closed = False
 
     @property
@@ -122,18 +121,15 @@ class Monitor:
     def _connect(self) -> Connection:
         deadline = time.monotonic() + _PATIENCE_S
         path = os.fsencode(self._paths.socket)
-        fresh = False
         while time.monotonic() < deadline:
             descriptor = lib.kb_connect(path)
             if descriptor >= 0:
                 connection = Connection(descriptor)
-                if self._introduce(connection, fresh):
+                if self._introduce(connection):
                     return connection
             elif -descriptor not in (errno.ENOENT, errno.ECONNREFUSED):
                 raise KernelError(-descriptor, "connect to the monitor at", str(self._paths.socket))
-            if self._start():
-                fresh = True
-            else:
+            if not self._start():
                 time.sleep(_MOMENT_S)  # somebody else is starting one, or the old one is just going
         raise MonitorError(
             f"the monitor of {self._paths.root} does not answer", hint=f"see {self._paths.runtime / 'monitor.log'}"
@@ -146,29 +142,34 @@ class Monitor:
         with self.connection() as connection:
             self._run_setup(connection, plan, 0)
 
-    def _introduce(self, connection: Connection, fresh: bool) -> bool:
-        """Tells a monitor what it needs to know; False where it was going at that moment. A `fresh` one, which we
-        have just started, cleans up first after a predecessor that was killed."""
+    def _introduce(self, connection: Connection) -> bool:
+        """Tells a monitor what it needs to know; False where it was going at that moment.
+
+        One that is new cleans up first after a predecessor that was killed. Whoever comes first has it do so, and it
+        does so once: until then there are no containers of its own, and what was listed is left over."""
         try:
-            pid = self._run_setup(connection, self._setup.plan, self._setup.pool)
-            if fresh and self._left:
-                left, self._left = self._left, None
-                self._run_setup(connection, left, 0)
-            if pid != self._pid:
+            answer = self._run_setup(connection, self._setup.plan, self._setup.pool)
+            if not answer.status:
+                *plans, last = recovery_plans(self._paths, self._setup.parents)
+                for plan in plans:
+                    self._run_setup(connection, plan, 0, lib.KB_RECOVERY)
+                self._run_setup(connection, last, 0, lib.KB_RECOVERY | lib.KB_RECOVERED)
+            if answer.pid != self._pid:
                 for plan in self._preparations.values():
                     self._run_setup(connection, plan, 0)
-            self._pid = pid
+            self._pid = answer.pid
         except MonitorError:
             return False
         return True
 
-    def _run_setup(self, connection: Connection, plan: Plan, pool: int) -> int:
-        """The monitor's pid. Raises MonitorError where the connection ended, StoreError where a step failed."""
+    def _run_setup(self, connection: Connection, plan: Plan, pool: int, flags: int = 0) -> Answer:
+        """Raises MonitorError where the connection ended, StoreError where a step failed."""
         encoded = self._encoded if plan is self._setup.plan else plan.encode((), self._setup.shared)
         body = encoded.operations + encoded.text
         big = len(body) > _INLINE
         head = request(
             lib.KB_SETUP,
+            flags=flags,
             parts=encoded.parts,
             text_size=len(encoded.text),
             last_text=encoded.last_text,
@@ -191,7 +192,7 @@ class Monitor:
                 f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",
                 hint="kernelbox doctor says what this machine allows",
             )
-        return answer.pid
+        return answer
 
     def _start(self) -> bool:
         """Starts a monitor if none is alive; False where somebody else holds the lock."""
@@ -212,8 +213,6 @@ class Monitor:
             return False
         else:
             self._paths.runtime.mkdir(mode=0o700, exist_ok=True)
-            # Listed now: as soon as it listens, others may start containers, which are not left over.
-            self._left = recovery_plan(self._paths, self._setup.parents)
             self._spawn(lock)
             return True
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kernelbox.errors import KernelError, MonitorError
 from kernelbox.linux import idmap
 
-__all__ = ["can_map_many", "id_count", "write_maps"]
+__all__ = ["can_map_many", "id_count", "may_write", "write_maps"]
 
 
 def _user() -> str:
@@ -27,6 +27,17 @@ def can_map_many() -> bool:
     found = shutil.which("newuidmap") and shutil.which("newgidmap")
     user = _user()
     return bool(found and idmap.subordinate(user) and idmap.subordinate(user, Path("/etc/subgid")))
+
+
+def may_write(folder: str) -> bool:
+    """Whether an ordinary user's containers may make something in this folder of the machine."""
+    try:
+        owner = os.stat(folder).st_uid
+    except OSError:  # it is made with what is to be in it
+        return True
+    ids = idmap.subordinate(_user()) if can_map_many() else ()
+    own = owner == os.getuid() or any(0 <= owner - each.outside < each.count for each in ids)
+    return own or os.access(folder, os.W_OK)
 
 
 def id_count() -> int:

@@ -30,13 +30,14 @@ __all__ = [
     "Setup",
     "is_ready",
     "parent_slot",
-    "recovery_plan",
+    "recovery_plans",
     "setup_plan",
 ]
 
 CONTAINERS, TRASH, PROC, HOST_MASK, FILES = "@containers", "@trash", "@proc", "@host-mask", "@files"
 
 _FILES_PLACE = "/files"
+_MOST_STEPS = lib.KB_MAX_OPS // 2
 _ID = re.compile(r"[0-9a-f]{40,64}")
 
 READY_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
@@ -49,11 +50,12 @@ def is_ready(name: str, value: str) -> bool:
     return READY_SYSCTLS.get(name) == value or (name == "net.ipv4.ping_group_range" and value.startswith("0 "))
 
 
-def recovery_plan(paths: StorePaths, parents: Sequence[Group]) -> Plan | None:
+def recovery_plans(paths: StorePaths, parents: Sequence[Group]) -> list[Plan]:
     """What a monitor that was killed (or a machine that lost power) left: groups emptied and removed, folders swept.
+    At least one plan, none of them too long for a monitor.
 
-    Only to be run by a monitor that has just started: then nothing of this store can be running. Names are those of
-    containers, 64 hexadecimal digits; anything else is not ours."""
+    Only to be run by a monitor that has no containers yet: then nothing of this store can be running. Names are those
+    of containers, 64 hexadecimal digits; anything else is not ours."""
     steps: list[Step] = []
     for group in parents:
         if group.path.name != paths.name:
@@ -61,12 +63,12 @@ def recovery_plan(paths: StorePaths, parents: Sequence[Group]) -> Plan | None:
         slot = parent_slot(str(group.path))
         for name in _left_in(group.path):
             if group.version == "v2":
-                steps.append(KillCgroup(name, slot))
+                steps.append(KillCgroup(name, slot, optional=True))
             steps.append(RemoveCgroup(name, slot, "left-over", flags=MAY_FAIL))
     steps += [Sweep(name, CONTAINERS, TRASH) for name in _left_in(paths.containers)]
     if paths.trash.is_dir():
         steps += [Sweep(entry.name, TRASH, TRASH) for entry in paths.trash.iterdir() if _ID.match(entry.name)]
-    return Plan(tuple(steps)) if steps else None
+    return [Plan(tuple(steps[at : at + _MOST_STEPS])) for at in range(0, max(len(steps), 1), _MOST_STEPS)]
 
 
 def _left_in(folder: Path) -> list[str]:

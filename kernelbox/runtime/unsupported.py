@@ -3,10 +3,11 @@ silently."""
 
 from __future__ import annotations
 
-from kernelbox.errors import NotSupported
+from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci.runtime_spec import Config
+from kernelbox.oci.sysctl_names import namespace_of
 
-__all__ = ["refuse_unsupported"]
+__all__ = ["refuse_contradictions", "refuse_unsupported"]
 
 
 def refuse_unsupported(config: Config) -> None:
@@ -15,6 +16,28 @@ def refuse_unsupported(config: Config) -> None:
     for field, wanted in asked.items():
         if wanted:
             raise NotSupported(f"{field} is not supported", hint="leave it out of the configuration")
+
+
+def refuse_contradictions(config: Config) -> None:
+    """Raises InvalidOption for what would reach beyond the container, or cannot be meant."""
+    if config.linux is None:
+        return
+    own = {space.type for space in config.linux.namespaces if not space.path}
+    for field, value, kind in (
+        ("hostname", config.hostname, "uts"),
+        ("domainname", config.domainname, "uts"),
+        ("linux.timeOffsets", config.linux.time_offsets, "time"),
+    ):
+        if value and kind not in own:
+            raise InvalidOption(f"{field} needs a new {kind} namespace")
+    for name in config.linux.sysctl:
+        namespace = namespace_of(name.replace("/", "."))
+        if namespace is None:
+            raise InvalidOption(f"linux.sysctl: {name} is a setting of the whole machine, not of a container")
+        if namespace not in own:
+            raise InvalidOption(f"linux.sysctl: {name} needs a new {namespace} namespace")
+    if config.process and config.process.terminal and all(mount.type != "devpts" for mount in config.mounts):
+        raise InvalidOption("process.terminal needs a mount of type devpts")
 
 
 def _of_process(config: Config) -> dict[str, object]:

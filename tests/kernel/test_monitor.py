@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +114,23 @@ def test_it_is_small(box: Engine, busybox_image: str) -> None:
             job.kill()
             job.wait()
     assert used < 50 * 10_000
+
+
+def test_it_may_open_more_files_than_the_one_it_was_started_by(box: Engine, busybox_image: str) -> None:
+    """It holds some for every container; the containers have the limit of the first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        assert box.run(busybox_image, ["sh", "-c", "ulimit -n"]).stdout == "128\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    jobs = [box.start(busybox_image, ["sleep", "infinity"]) for _ in range(60)]
+    try:
+        assert box.run(busybox_image, ["sh", "-c", "ulimit -n"]).stdout == "128\n"
+    finally:
+        for job in jobs:
+            job.kill()
+    assert {job.wait().signal for job in jobs} == {signal.SIGKILL}
 
 
 def test_nothing_inside_can_get_at_it(box: Engine, busybox_image: str, tmp_path: Path) -> None:

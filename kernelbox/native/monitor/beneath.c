@@ -1,6 +1,5 @@
 /* Paths of a container. The one way from a path to an object is openat2 beneath the container's root, to a descriptor
- * that
- * is then used; no path is ever resolved twice (a link swapped in between would lead elsewhere). */
+ * that is then used; no path is ever resolved twice (a link swapped in between would lead elsewhere). */
 #include "monitor.h"
 
 #include <limits.h>

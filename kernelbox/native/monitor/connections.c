@@ -164,8 +164,10 @@ static int launch(struct connection *connection, struct plan *plan)
 
 static void set_up(struct connection *connection, struct plan *plan)
 {
-    int result = run_ops(plan, 0, plan->head.before);
+    bool late = plan->head.flags & KB_RECOVERY && monitor.recovered;
+    int result = late ? 0 : run_ops(plan, 0, plan->head.before);
     if (!result) {
+        monitor.recovered |= plan->head.flags & KB_RECOVERED;
         if (plan->head.inside)
             pool_configure(plan, plan->head.before, plan->head.inside, plan->head.signal);
         if (plan->head.after)
@@ -177,6 +179,7 @@ static void set_up(struct connection *connection, struct plan *plan)
         .error = -result,
         .op = plan->failed_op,
         .pid = getpid(),
+        .status = monitor.recovered ? KB_RECOVERED : 0,
         .now_ns = now_ns(),
     };
     answer(connection, &head, plan, 0, plan->head.before, KB_NO_SLOT);

@@ -1,6 +1,5 @@
 /* After the last process: counters into the record, then the container's traces away. Every operation here may run
- * twice
- * or on what was never made: the same list cleans up after a launch that failed half way. */
+ * twice or on what was never made: the same list cleans up after a launch that failed half way. */
 #include "monitor.h"
 
 #include <poll.h>

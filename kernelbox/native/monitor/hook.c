@@ -12,7 +12,8 @@ enum { MAX_STRINGS = 256 };
 
 struct hook {
     char *arguments[MAX_STRINGS], *environment[MAX_STRINGS];
-    int input;
+    int input, said;
+    volatile int error;                                /* set by the child, which shares our memory until exec */
 };
 
 /* The process id is not known when the plan is made: its place is held by "@PID@" and spaces. */
@@ -51,7 +52,21 @@ static int input_file(const char *text, uint64_t size, int pid)
     return fd;
 }
 
-static int finish(pid_t pid, int timeout_ms)
+/* For the error: how it ended, and the beginning of what it said on standard error. */
+static void tell(int status, int said)
+{
+    char words[512];
+    int used = WIFSIGNALED(status) ? snprintf(words, sizeof words, "ended by signal %d", WTERMSIG(status))
+                                   : snprintf(words, sizeof words, "exit code %d", WEXITSTATUS(status));
+    ssize_t count = pread(said, words + used + 2, sizeof words - (size_t)used - 2, 0);
+    if (count > 0) {
+        memcpy(words + used, ": ", 2);
+        used += 2 + (int)count;
+    }
+    record_add(UINT32_MAX, words, (size_t)used);       /* the key of no counter */
+}
+
+static int finish(pid_t pid, int timeout_ms, int said)
 {
     int status = 0, pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd end = {pidfd, POLLIN, 0};
@@ -64,32 +79,46 @@ static int finish(pid_t pid, int timeout_ms)
         close(pidfd);
     if (late)
         return -ETIMEDOUT;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECANCELED;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    tell(status, said);
+    return -ECANCELED;
+}
+
+static int run(struct hook *hook, bool in_host, int timeout_ms)
+{
+    const char *path = hook->arguments[0];
+    pid_t pid = vfork();
+    if (pid == 0) {
+        if (!in_host || !(setns(monitor.host_ns, CLONE_NEWNS) || setns(monitor.net_ns, CLONE_NEWNET))) {
+            dup2(hook->input, 0);
+            dup2(hook->said, 2);
+            syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+            execve(path, hook->arguments + 1, hook->environment);
+        }
+        hook->error = errno;
+        _exit(127);
+    }
+    int result = pid < 0 ? -errno : finish(pid, timeout_ms, hook->said);
+    return hook->error ? -hook->error : result;
 }
 
 OPERATION(op_hook)
 {
-    struct hook hook;
+    struct hook hook = {.error = 0};
     int result = fill(hook.arguments, text_at(plan, op->text[0]), op->num[0]);
     if (!result)
         result = fill(hook.environment, text_at(plan, op->text[1]), op->num[1]);
     if (result)
         return result;
     hook.input = input_file(text_at(plan, op->text[2]), op->num[2], plan->pid);
-    if (hook.input < 0)
-        return hook.input;
-    const char *path = hook.arguments[0];
-    pid_t pid = vfork();
-    if (pid == 0) {
-        bool host = op->flags & KB_IN_HOST;
-        if (host && (setns(monitor.host_ns, CLONE_NEWNS) || setns(monitor.net_ns, CLONE_NEWNET)))
-            _exit(127);
-        dup2(hook.input, 0);
-        syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
-        execve(path, hook.arguments + 1, hook.environment);
-        _exit(127);
-    }
-    result = pid < 0 ? -errno : finish(pid, (int)op->num[3]);
-    close(hook.input);
+    hook.said = memfd_create("kernelbox-hook", MFD_CLOEXEC);
+    result = hook.input < 0 ? hook.input : or_errno(hook.said);
+    if (result >= 0)
+        result = run(&hook, op->flags & KB_IN_HOST, (int)op->num[3]);
+    if (hook.input >= 0)
+        close(hook.input);
+    if (hook.said >= 0)
+        close(hook.said);
     return result;
 }

@@ -1,8 +1,7 @@
 /* kb-monitor LISTENER-ON-0: started by the first launch of a store, gone after its last container and connection.
  *
  * Descriptors from the engine: 0 the listening socket, 1 and 2 the log, 3 the store's monitor lock (held by being
- * open),
- * 4 the runtime folder, 5 (rootless) a socket on which the engine says that the id maps are written. */
+ * open), 4 the runtime folder, 5 (rootless) a socket on which the engine says that the id maps are written. */
 #include "monitor.h"
 
 #include <grp.h>
@@ -13,7 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { MOST_PROCESSES = 4096, PATIENCE_MS = 10000 };
+enum { MOST_PROCESSES = 4096, PATIENCE_MS = 3000 };
 
 struct monitor monitor;
 
@@ -96,6 +95,15 @@ static void serve(void)
     }
 }
 
+/* A container takes some five descriptors of ours. */
+static int raise_file_limit(void)
+{
+    if (getrlimit(RLIMIT_NOFILE, &monitor.files))
+        return -errno;
+    struct rlimit most = {monitor.files.rlim_max, monitor.files.rlim_max};
+    return or_errno(setrlimit(RLIMIT_NOFILE, &most));
+}
+
 static int start(bool rootless)
 {
     static struct watch listener = {WATCH_LISTENER, -1};
@@ -115,6 +123,8 @@ static int start(bool rootless)
     if (monitor.listener < 0 || monitor.epoll < 0 || watch_add(&listener))
         return fail("listen", -errno);
     result = launch_open();
+    if (!result)
+        result = raise_file_limit();
     if (!result)
         result = namespaces_open(rootless);
     return result ? fail("make the template mount namespace", result) : 0;

@@ -5,6 +5,7 @@
 #include "syscalls.h"
 
 #include <stdbool.h>
+#include <sys/resource.h>
 
 enum { RECORD_SIZE = 131072 };
 
@@ -55,8 +56,10 @@ struct monitor {
     int epoll, listener, proc;
     int host_ns, template_ns, workshop_ns, net_ns, current_ns;
     int shared[KB_SLOTS - KB_SHARED_SLOTS];
+    struct rlimit files; /* what we were started with, and what a program gets; ours is as high as it can be */
     struct connection *connections;
     struct container *containers;
+    bool recovered; /* what a predecessor left is gone: from now on there may be containers */
     char record[RECORD_SIZE];
     size_t record_used;
 };
@@ -124,6 +127,7 @@ OPERATION(op_terminal);
 OPERATION(op_dup);
 OPERATION(op_close_from);
 OPERATION(op_rlimit);
+OPERATION(op_file_limit);
 OPERATION(op_umask);
 OPERATION(op_prctl);
 OPERATION(op_fsids);

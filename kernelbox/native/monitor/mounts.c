@@ -48,8 +48,7 @@ OPERATION(op_fsconfig)
 OPERATION(op_fscreate)
 {
     /* Overlay makes its work folder as the caller. On an idmapped upper layer that must be an id of the container, or
-     * it
-     * silently becomes read-only; and the change of id must not cost us our capabilities. */
+     * it silently becomes read-only; and the change of id must not cost us our capabilities. */
     int fs = slot_fd(plan, op->slot[0]);
     bool other = op->num[0] || op->num[1];
     if (other) {
@@ -150,8 +149,7 @@ OPERATION(op_mask)
 }
 
 /* Nothing of the container's is on the way to a path of the procfs and sysfs that we have mounted ourselves, so the
- * path can
- * be used as it is: mount(2) takes a quarter of the time, and there are some thirty of them. */
+ * path can be used as it is: mount(2) takes a quarter of the time, and there are some thirty of them. */
 OPERATION(op_mask_kernel)
 {
     char source[32];
@@ -214,7 +212,8 @@ OPERATION(op_propagation)
 OPERATION(op_pty_peer)
 {
     int master = slot_fd(plan, op->slot[0]), unlocked = 0;
-    if (ioctl(master, TIOCSPTLCK, &unlocked))
+    struct winsize size = {.ws_row = (unsigned short)op->num[0], .ws_col = (unsigned short)op->num[1]};
+    if (ioctl(master, TIOCSPTLCK, &unlocked) || (size.ws_row && ioctl(master, TIOCSWINSZ, &size)))
         return -errno;
     return keep_fd(plan, op->slot[3], or_errno(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)));
 }

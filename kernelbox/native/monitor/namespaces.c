@@ -1,7 +1,6 @@
 /* Mount namespaces of the monitor: the host's, where paths are looked up; the template, which every container's is a
- * copy
- * of; the workshop, where kernels that mount overlays only by path find their layers. The last two hold one small tmpfs
- * each, so that copying the template does not cost a microsecond for every mount of the host. */
+ * copy of; the workshop, where kernels that mount overlays only by path find their layers. The last two hold one small
+ * tmpfs each, so that copying the template does not cost a microsecond for every mount of the host. */
 #include "monitor.h"
 
 #include <sched.h>
@@ -14,8 +13,7 @@ static int open_own(int *fd, const char *kind)
     return *fd < 0 ? -errno : 0;
 }
 
-/* Mounting proc and sysfs from inside a user namespace needs both visible already (mount_too_revealing in the
- * kernel). */
+/* To mount proc and sysfs from inside a user namespace, both must be visible already (mount_too_revealing). */
 static int keep_visible(const char *source, const char *name)
 {
     if (mkdirat(AT_FDCWD, name, 0755))

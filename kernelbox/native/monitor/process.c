@@ -60,6 +60,13 @@ OPERATION(op_rlimit)
     return or_errno(setrlimit((__rlimit_resource_t)op->num[0], &limit));
 }
 
+OPERATION(op_file_limit)
+{
+    (void)plan;
+    (void)op;
+    return or_errno(setrlimit(RLIMIT_NOFILE, &monitor.files));
+}
+
 OPERATION(op_umask)
 {
     (void)plan;

@@ -43,6 +43,7 @@ static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_DUP] = op_dup,
     [KB_OP_CLOSE_FROM] = op_close_from,
     [KB_OP_RLIMIT] = op_rlimit,
+    [KB_OP_FILE_LIMIT] = op_file_limit,
     [KB_OP_UMASK] = op_umask,
     [KB_OP_PRCTL] = op_prctl,
     [KB_OP_FSIDS] = op_fsids,

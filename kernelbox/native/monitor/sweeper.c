@@ -42,8 +42,8 @@ static int open_folder(int parent, const char *name)
     return fd;
 }
 
-/* Folders nested deeper than descriptors and stack should go are moved up into the trash, to be removed after the rest.
- */
+/* Folders nested deeper than descriptors and stack should go are moved up into the trash, to be removed after the
+ * rest. */
 static void remove_tree(const char *job, int parent, const char *name, int depth)
 {
     if (!unlinkat(parent, name, 0) || errno == ENOENT)

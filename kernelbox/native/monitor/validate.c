@@ -2,8 +2,7 @@
 #include "monitor.h"
 
 /* Where an operation may be. Outside and after the end it runs in the monitor itself, which must stay what it is;
- * inside
- * it runs on the monitor's memory, so it must not change what that says of the monitor. RECIPE: for the pool. */
+ * inside it runs on the monitor's memory, so it must not change what that says of the monitor. RECIPE: for the pool. */
 enum { OUTSIDE = 1, INSIDE = 2, LAST = 4, RECIPE = 8 };
 
 /* While one of these lasts the monitor does nothing else. */
@@ -49,6 +48,7 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_DUP] = INSIDE,
     [KB_OP_CLOSE_FROM] = INSIDE,
     [KB_OP_RLIMIT] = INSIDE,
+    [KB_OP_FILE_LIMIT] = INSIDE,
     [KB_OP_UMASK] = INSIDE,
     [KB_OP_PRCTL] = INSIDE,
     [KB_OP_FSIDS] = INSIDE,

@@ -19,6 +19,7 @@ class KillCgroup(Step):
     syscall: ClassVar[str] = "write poll"
     name: str
     parent: str
+    optional: bool = False
 
     def describe(self) -> str:
         return "end every process of the group"
@@ -26,7 +27,8 @@ class KillCgroup(Step):
     def encode(self, out: Encoder) -> None:
         texts = (out.string(f"{self.name}/cgroup.kill"), out.string("1"))
         out.add(lib.KB_OP_WRITE, 1, lib.O_WRONLY, 0, at=self.parent, text=texts, flags=MAY_FAIL)
-        out.add(lib.KB_OP_WAIT_EMPTY, at=self.parent, text=(out.string(self.name),))
+        flags = MAY_FAIL if self.optional else 0
+        out.add(lib.KB_OP_WAIT_EMPTY, at=self.parent, text=(out.string(self.name),), flags=flags)
 
 
 @frozen

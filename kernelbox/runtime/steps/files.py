@@ -170,7 +170,8 @@ class OpenNamespace(Step):
         return f"open the namespace {self.path}"
 
     def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_OPEN, lib.O_RDONLY, 0, 0, to=self.to, text=(out.string(self.path),))
+        flags = lib.O_RDONLY | lib.O_NONBLOCK  # the path may be a FIFO, for which the monitor would wait
+        out.add(lib.KB_OP_OPEN, flags, 0, 0, to=self.to, text=(out.string(self.path),))
 
 
 @frozen

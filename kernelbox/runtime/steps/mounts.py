@@ -382,6 +382,8 @@ class OpenTerminal(Step):
     slave: str
     owner: int
     group: int
+    size: tuple[int, int] = (0, 0)
+    """Rows and columns; no size where they are 0."""
 
     def describe(self) -> str:
         return "open a terminal"
@@ -389,5 +391,5 @@ class OpenTerminal(Step):
     def encode(self, out: Encoder) -> None:
         flags = lib.O_RDWR | lib.O_NOCTTY
         out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.devpts, to=self.master, text=(out.string("ptmx"),))
-        out.add(lib.KB_OP_PTY_PEER, at=self.master, to=self.slave)
+        out.add(lib.KB_OP_PTY_PEER, *self.size, at=self.master, to=self.slave)
         out.add(lib.KB_OP_CHOWN, self.owner, self.group, at=self.slave, text=(out.string(""),), flags=MAY_FAIL)

@@ -17,6 +17,7 @@ __all__ = [
     "NewKeyring",
     "NoNewPrivileges",
     "RaiseAmbient",
+    "RestoreFileLimit",
     "SetCapabilities",
     "SetGroups",
     "SetLimit",
@@ -82,6 +83,20 @@ class SetUmask(Step):
 
     def encode(self, out: Encoder) -> None:
         out.add(lib.KB_OP_UMASK, self.mask)
+
+
+@frozen
+class RestoreFileLimit(Step):
+    """How many files a program may have open is what the monitor was started with; its own limit is higher, as it holds
+    descriptors for every container."""
+
+    syscall: ClassVar[str] = "setrlimit"
+
+    def describe(self) -> str:
+        return "limit open files as for the caller"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_FILE_LIMIT)
 
 
 @frozen

@@ -1,0 +1,47 @@
+"""The files of /etc that are a container's own: its names and its resolver."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from kernelbox.engine.images import Image
+from kernelbox.engine.options import RunOptions
+from kernelbox.oci.runtime_spec import Config
+from kernelbox.runtime import rootless as rootless_ids
+
+__all__ = ["own_files", "without_place"]
+
+
+def own_files(options: RunOptions, config: Config) -> dict[str, str]:
+    """/etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, or copies of the machine's with its
+    network."""
+    if options.network == "host":
+        return {
+            "/etc/hosts": _host_file("/etc/hosts"),
+            "/etc/hostname": config.hostname + "\n",
+            "/etc/resolv.conf": _host_file("/etc/resolv.conf"),
+        }
+    names = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{config.hostname}\n"
+    return {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": "# no network\n"}
+
+
+def _host_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except FileNotFoundError:
+        return ""
+
+
+def without_place(image: Image, files: Mapping[str, str]) -> tuple[str, ...]:
+    """For an ordinary user: those that the image does not have, in a folder of somebody whose id the container does not
+    have, where nothing can be made."""
+    roots = [layer.path for layer in image.layers if layer.path]
+    if not roots:
+        return ()
+    return tuple(
+        path
+        for path in files
+        if not os.path.lexists(roots[0] + path) and not rootless_ids.may_write(os.path.dirname(roots[0] + path))
+    )
