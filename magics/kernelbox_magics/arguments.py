@@ -22,7 +22,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from kernelbox.engine.arguments import add_to_argparse
 from kernelbox.engine.option_values import duration
-from kernelbox.engine.options import BY_NAME
+from kernelbox.engine.options import BY_NAME, as_a_program_says
 from kernelbox.errors import InvalidOption
 
 from .expansion import expand_words
@@ -130,13 +130,9 @@ def split(line: str) -> list[str]:
 def parse(line: str, variables: Mapping[str, Any]) -> CellRequest:
     """What `line` asks for. Raises UsageError, or NameError for a `{name}` which is not in `variables`."""
     given = vars(parser().parse_args(expand_words(split(line), variables)))
-    options = {name: value for name, value in given.items() if name in BY_NAME}
-    if "env" in options:
-        options["env"] = [whole for text in options["env"] if (whole := _with_value(text))]
+    options = as_a_program_says({name: value for name, value in given.items() if name in BY_NAME}, os.environ)
     if "timeout" in options:
         options["timeout"] = _seconds(options["timeout"])
-    if "entrypoint" in options:
-        options["entrypoint"] = [options["entrypoint"]] if options["entrypoint"] else []
     return CellRequest(
         image=given["image"],
         command=tuple(given["command"]) or None,
@@ -146,13 +142,6 @@ def parse(line: str, variables: Mapping[str, Any]) -> CellRequest:
         raise_error=not given["no_raise_error"],
         **{name: given[name] for name in ("out", "err", "result", "metrics", "detach", "quiet", "explain", "expand")},
     )
-
-
-def _with_value(variable: str) -> str | None:
-    """As `docker run -e`: NAME alone is the caller's value, and nothing where the caller has none."""
-    if "=" in variable:
-        return variable
-    return f"{variable}={os.environ[variable]}" if variable in os.environ else None
 
 
 def _seconds(text: str) -> float:

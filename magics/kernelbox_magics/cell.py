@@ -103,25 +103,24 @@ class Cell:
             if error.result is not None:
                 self._bind(error.result, exchange, ended_well=False)
             raise
+        self._conclude(result, exchange, output)
+        return result
+
+    def _conclude(self, result: Any, exchange: Exchange | None, output: CellOutput) -> None:
+        """Show the rest, bind the variables; raises what `result.check()` raises unless that was not wanted."""
         output.close()
         failed = failure(result)
         self._bind(result, exchange, ended_well=failed is None)
         self._show_notes(result)
         if failed and self._request.raise_error:
             raise failed
-        return result
 
     def _finish_behind(self, job: Any, program: Program, exchange: Exchange | None, output: CellOutput) -> None:
         """In a thread: wait for the end, bind the variables, and say in the cell how it ended."""
         with self._origin.pinned():
             try:
                 result = job.wait()
-                output.close()
-                failed = failure(result)
-                self._bind(result, exchange, ended_well=failed is None)
-                self._show_notes(result)
-                if failed and self._request.raise_error:
-                    raise failed
+                self._conclude(result, exchange, output)
                 if not self._request.quiet:
                     self._origin.show(1, f"{result!r}\n")
             except KernelBoxError as error:

@@ -69,8 +69,9 @@ def test_the_end_of_the_first_process_is_everybodys(sh: Callable[..., RunResult]
         assert run.stdout == "gone\n"
 
 
-def test_a_timeout_that_does_not_pass(box: Engine, busybox_image: str) -> None:
-    run = box.run(busybox_image, ["echo", "in time"], timeout=3600)
+@pytest.mark.parametrize("timeout", [3600, "1h", "1m30s", float("inf")])
+def test_a_timeout_that_does_not_pass(box: Engine, busybox_image: str, timeout: float | str) -> None:
+    run = box.run(busybox_image, ["echo", "in time"], timeout=timeout)
     assert (run.stdout, run.timed_out) == ("in time\n", False)
 
 
@@ -79,8 +80,8 @@ def test_what_was_said_before_a_timeout_is_kept(box: Engine, busybox_image: str)
     assert (run.stdout, run.stderr, run.timed_out) == ("out\n", "err\n", True)
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan")])
-def test_a_timeout_that_is_none(box: Engine, busybox_image: str, timeout: float) -> None:
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "soon", "-1s"])
+def test_a_timeout_that_is_none(box: Engine, busybox_image: str, timeout: float | str) -> None:
     with pytest.raises(InvalidOption, match="timeout"):
         box.run(busybox_image, ["true"], timeout=timeout)
 

@@ -61,7 +61,7 @@ def test_the_most_processes_at_once(sh: Callable[..., RunResult]) -> None:
     assert usage.pids_peak == 8
 
 
-@pytest.mark.outside  # in the virtual machine everything lies in memory
+@pytest.mark.outside  # in the virtual machine /tmp lies in memory
 @pytest.mark.parametrize("way", ["/file oflag=direct", "/there/file conv=fsync"])
 def test_bytes_written(sh: Callable[..., RunResult], tmp_path: Path, way: str) -> None:
     """Past the page cache, or to a folder of the machine: a container's own root is not worth a wait for the disk, so
