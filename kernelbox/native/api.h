@@ -38,17 +38,14 @@ int kb_bpf_count(int cgroup);                         /* device programs attache
 
 /* -- seccomp: libseccomp, opened at run time --------------------------------------------------------------------- */
 /* numbers[i] becomes the native number of names[i], -1 where libseccomp does not know it here; numbers[count] the
- * native
- * AUDIT_ARCH_*. Returns -ENOENT where libseccomp is not installed. */
+ * native AUDIT_ARCH_*. Returns -ENOENT where libseccomp is not installed. */
 int kb_syscall_numbers(const char *const names[], size_t count, int numbers[]);
 
 /* -- the monitor ------------------------------------------------------------------------------------------------- */
 int kb_memfd_sealed(const char *name, const void *bytes, size_t size);
 /* Starts `program` (a descriptor, fexecve) with argv and no environment, in a new session, by
- * clone3(CLONE_VM|CLONE_VFORK),
- * so that the cost does not depend on the caller's size. Only fds[0..count) stay open in it, as 0, 1, 2, ... Returns
- * the
- * pid of a child that the caller must wait for. */
+ * clone(CLONE_VM|CLONE_VFORK), so that the cost does not depend on the caller's size. Only fds[0..count) stay open in
+ * it, as 0, 1, 2, ... Returns the pid of a child that the caller must wait for. */
 int kb_spawn(int program, const char *const argv[], const int fds[], int count);
 
 enum { KB_DONE = 1, KB_FULL = 2, KB_TICK = 4, KB_GONE = 8 };
@@ -57,8 +54,7 @@ enum { KB_DONE = 1, KB_FULL = 2, KB_TICK = 4, KB_GONE = 8 };
  * result has KB_DONE (reply complete, streams at their end) or KB_GONE (the monitor closed the connection). */
 struct kb_talk {
     int socket;
-    /* to send: a request of `size` bytes with descriptors; with `pipes`, three more: the container's stdin, stdout,
-     * stderr */
+    /* to send: a request of `size` bytes with descriptors; with `pipes` up to three more, stdin, stdout and stderr */
     const void *request;
     size_t size;
     const int *fds;
@@ -79,8 +75,7 @@ struct kb_talk {
     int adopt; /* read a terminal that comes as `out` instead */
 };
 /* Sends what is to send, then moves bytes until something is worth waking Python for: KB_DONE, KB_FULL (a buffer is
- * full),
- * KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a
+ * full), KB_TICK (tick_ms have passed since a first byte came, or timeout_ms in all; -1: never), KB_GONE. -EINTR on a
  * signal. */
 int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
 int kb_connect(const char *path); /* a SOCK_SEQPACKET connection to a UNIX socket */

@@ -63,8 +63,7 @@ enum kb_op_code {
     KB_OP_CHDIR, /* chdir(text[0]), which must lie beneath the root */
     KB_OP_HOOK, /* run num[0] arguments at text[0] with num[1] variables at text[1], text[2] of num[2] bytes on its
                             standard input, for at most num[3] ms; KB_IN_HOST: in the host's mount and network
-                            namespace.
-                            "@PID@" with the spaces behind it in text[2] becomes the process id */
+                            namespace. "@PID@" with the spaces behind it in text[2] becomes the process id */
     KB_OP_EXEC, /* execve the first that exists of num[2] paths at text[2], num[0] arguments at text[0], num[1]
                             variables at text[1] */
 
