@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from kernelbox.oci.units import format_duration
 from kernelbox.oci.value import frozen
 from kernelbox.runtime.plan import Plan
-from kernelbox.runtime.trace import TraceRow
+from kernelbox.runtime.steps.base import LAST
+from kernelbox.runtime.trace import Span, TraceRow, command_us, longest
 
 __all__ = ["PlanRow", "plan_rows", "plan_text", "trace_text"]
 
@@ -19,7 +21,6 @@ _WHERE = 8
 _TIME = 9
 _WIDEST, _NARROWEST, _ELSEWHERE = 160, 100, 120
 """Columns: at most, at least, and where the text goes to a file."""
-_LAST = "after"
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
 _EIGHTHS = "▏▎▍▌▋▊▉█"
 
@@ -62,9 +63,9 @@ def trace_text(rows: Sequence[TraceRow], width: int | None = None) -> str:
         return "no step was done\n"
     room = (width or _width()) - 4 - _WHERE - 1 - _SYSCALLS - 2 * _TIME - 2 - _BAR
     what = max(20, min(room, max(len(_short(row.what)) for row in rows)))
-    launch = [row for row in rows if row.where != _LAST]
-    rest = [row for row in rows if row.where == _LAST]
-    ran = rest[0].start_us - _end(launch) if rest and launch else 0.0
+    launch = [row for row in rows if row.where != LAST]
+    rest = [row for row in rows if row.where == LAST]
+    ran = command_us(_spans(rows))
     total = _end(rows) - ran or 1.0
     head = (
         f"{'':>3} {'where':<{_WHERE}}{'what':<{what}} {'system calls':<{_SYSCALLS}}{'start':>{_TIME}}{'took':>{_TIME}}"
@@ -84,15 +85,12 @@ def _summary(launch: Sequence[TraceRow], rest: Sequence[TraceRow]) -> str:
     parts = [f"started in {_time(_end(launch))} by {len(launch)} steps"]
     if rest:
         parts.append(f"cleaned up in {_time(_end(rest) - rest[0].start_us)} by {len(rest)}")
-    longest = max(_single([*launch, *rest]), key=lambda row: row.duration_us)
-    return f"{', '.join(parts)}; the longest is {longest.number}: {_short(longest.what)} ({_time(longest.duration_us)})"
+    row = (*launch, *rest)[longest(_spans((*launch, *rest))) or 0]
+    return f"{', '.join(parts)}; the longest is {row.number}: {_short(row.what)} ({_time(row.duration_us)})"
 
 
-def _single(rows: Sequence[TraceRow]) -> Iterator[TraceRow]:
-    """Without the steps that last until others have been done, as clone3 with CLONE_VFORK does until exec."""
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        if following is None or row.start_us + row.duration_us <= following.start_us:
-            yield row
+def _spans(rows: Sequence[TraceRow]) -> list[Span]:
+    return [(row.where, row.start_us, row.duration_us) for row in rows]
 
 
 def _line(row: TraceRow, what: int, total: float, ran: float) -> str:
@@ -112,12 +110,7 @@ def _bar(start: float, length: float) -> str:
 
 
 def _time(microseconds: float) -> str:
-    """As people say it: `3.2 µs`, `412 µs`, `1.84 ms`, `2.5 s`."""
-    if microseconds >= 1_000_000:
-        return f"{microseconds / 1_000_000:.2f} s"
-    if microseconds >= 1000:
-        return f"{microseconds / 1000:.2f} ms"
-    return f"{microseconds:.1f} µs" if microseconds < 10 else f"{microseconds:.0f} µs"
+    return format_duration(microseconds / 1e6)
 
 
 def _short(text: str) -> str:

@@ -13,6 +13,9 @@ from typing import Any
 import pandas as pd
 
 from kernelbox.metrics import USAGE_COLUMNS, usage_row
+from kernelbox.oci.units import format_duration
+from kernelbox.runtime.steps.base import LAST
+from kernelbox.runtime.trace import command_us, longest
 
 TRACE_COLUMNS: dict[str, str] = {
     "number": "int64",
@@ -102,18 +105,24 @@ class LaunchTimeline:
         self.title = getattr(frame, "title", None) or "launch"
         steps: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]  # its keys are text
         self.steps = len(steps)
-        self.longest = max(steps, key=lambda row: float(row["duration_us"]), default=None)
+        spans = [(str(row["where"]), float(row["start_us"]), float(row["duration_us"])) for row in steps]
+        at = longest(spans)
+        self.longest = None if at is None else steps[at]
+        self.ran = command_us(spans)
         self.rows = [_bar_of(list(group)) for _, group in groupby(steps, lambda row: (row["step"], row["where"]))]
+        for row in self.rows:
+            row["at"] = float(row["start_us"]) - (self.ran if row["where"] == LAST else 0.0)
         self.places = list(dict.fromkeys(str(row["where"]) for row in self.rows))
-        self.total = max((row["start_us"] + row["duration_us"] for row in self.rows), default=0.0) or 1.0
+        self.total = max((row["at"] + row["duration_us"] for row in self.rows), default=0.0) or 1.0
 
     def sentence(self) -> str:
         """What the picture shows, for those who do not see it."""
         if self.longest is None:
             return f"{self.title}: no steps were recorded"
+        ran = f" (the command itself, {_time(self.ran)}, is left out)" if self.ran else ""
         return (
-            f"{self.title}: {self.steps} steps in {microseconds(self.total)}, "
-            f"the longest is {self.longest['what']} with {microseconds(self.longest['duration_us'])}"
+            f"{self.title}: {self.steps} steps in {_time(self.total)}{ran}, "
+            f"the longest is {self.longest['what']} with {_time(self.longest['duration_us'])}"
         )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
@@ -127,8 +136,8 @@ class LaunchTimeline:
         texts = [_shortened(row["what"]) for row in self.rows]
         width = max(map(len, texts), default=0)
         lines = [
-            f"{row['number']:>3}  {text:<{width}}  {microseconds(row['duration_us']):>8}  "
-            f"{_bar(row['start_us'], row['duration_us'], self.total, shades[str(row['where'])])}".rstrip()
+            f"{row['number']:>3}  {text:<{width}}  {_time(row['duration_us']):>8}  "
+            f"{_bar(row['at'], row['duration_us'], self.total, shades[str(row['where'])])}".rstrip()
             for row, text in zip(self.rows, texts, strict=True)
         ]
         return "\n".join([self.sentence(), *lines, "   ".join(f"{shade} {place}" for place, shade in shades.items())])
@@ -143,9 +152,9 @@ class LaunchTimeline:
                 "step": str(row["step"]),
                 "where": str(row["where"]),
                 "syscall": str(row["syscall"]),
-                "start": float(row["start_us"]),
-                "end": float(row["start_us"]) + max(float(row["duration_us"]), 2 * self.total / width),
-                "took": microseconds(row["duration_us"]),
+                "start": row["at"],
+                "end": row["at"] + max(float(row["duration_us"]), 2 * self.total / width),
+                "took": _time(row["duration_us"]),
             }
             for row in self.rows
         ]
@@ -160,7 +169,7 @@ class LaunchTimeline:
             "mark": {"type": "bar", "tooltip": True},
             "encoding": {
                 "y": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 300}},
-                "x": {"field": "start", "type": "quantitative", "title": "microseconds since the launch began"},
+                "x": {"field": "start", "type": "quantitative", "title": "microseconds, without the command's own"},
                 "x2": {"field": "end"},
                 "color": {"field": "where", "type": "nominal", "title": "runs", "scale": scale},
                 "tooltip": [{"field": name} for name in ("step", "what", "where", "syscall", "took")],
@@ -189,19 +198,16 @@ class LaunchTable:
         return f"<table><caption>{escape(timeline.sentence())}</caption><tr>{head}</tr>{body}</table>"
 
     def _row(self, row: Mapping[str, Any], colour: str) -> str:
-        took = microseconds(row["duration_us"])
+        took = _time(row["duration_us"])
         cells = [str(row[name]) for name in ("number", "what", "syscall", "where")]
-        left, width = (100 * float(row[key]) / self._timeline.total for key in ("start_us", "duration_us"))
+        left, width = (100 * float(row[key]) / self._timeline.total for key in ("at", "duration_us"))
         bar = f"margin-left:{left:.1f}%;width:{max(width, 0.5):.1f}%;background:{colour};height:0.8em"
         text = "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells)
         return f'<tr>{text}<td>{took}</td><td style="width:24em"><div style="{bar}"></div></td></tr>'
 
 
-def microseconds(value: float) -> str:
-    """A span of time as people say it: `3.2 µs`, `412 µs`, `1.84 ms`."""
-    if value >= 1000:
-        return f"{value / 1000:.2f} ms"
-    return f"{value:.1f} µs" if value < 10 else f"{value:.0f} µs"
+def _time(microseconds: float) -> str:
+    return format_duration(microseconds / 1e6)
 
 
 def _bar_of(steps: list[dict[str, Any]]) -> dict[str, Any]:

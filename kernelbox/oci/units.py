@@ -88,12 +88,12 @@ def _seconds_of_text(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds in the unit that suits: "850 µs", "12.3 ms", "1.24 s", "3m20s"."""
+    """Seconds as people say them: "3.2 µs", "850 µs", "12.34 ms", "1.24 s", "3m20s"."""
     if seconds >= 120:
         minutes, rest = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)
         return (f"{hours}h{minutes:02}m" if hours else f"{minutes}m") + f"{rest:02}s"
     for scale, unit in ((1.0, "s"), (1e-3, "ms")):
         if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+            return f"{seconds / scale:.2f} {unit}"
+    return f"{seconds * 1e6:.{0 if seconds >= 1e-5 else 1}f} µs"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kernelbox.runtime.connection import Traced
 from kernelbox.runtime.plan import EncodedPlan
+from kernelbox.runtime.steps.base import LAST
 
-__all__ = ["TraceRow", "trace_rows"]
+__all__ = ["Span", "TraceRow", "command_us", "longest", "trace_rows"]
+
+Span = tuple[str, float, float]
+"""(where, start_us, duration_us) of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +52,17 @@ def trace_rows(encoded: EncodedPlan, traced: Iterable[Traced]) -> tuple[TraceRow
             TraceRow(number + 1, type(step).__name__, plan.where(number), step.describe(), step.syscall, *times, error)
         )
     return tuple(rows)
+
+
+def command_us(spans: Sequence[Span]) -> float:
+    """How long the command itself ran: from the end of the launch to the first step after the end."""
+    begun = max((start + took for where, start, took in spans if where != LAST), default=0.0)
+    return max(next((start - begun for where, start, _ in spans if where == LAST), 0.0), 0.0)
+
+
+def longest(spans: Sequence[Span]) -> int | None:
+    """The place of the longest step, without those that last until others have been done, as clone3 with CLONE_VFORK
+    does until exec; None where there are no steps."""
+    following = [*(start for _, start, _ in spans[1:]), float("inf")]
+    single = [at for at, (_, start, took) in enumerate(spans) if start + took <= following[at]]
+    return max(single, key=lambda at: spans[at][2], default=None)

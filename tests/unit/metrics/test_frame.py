@@ -12,7 +12,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from kernelbox.metrics import USAGE_COLUMNS
-from kernelbox.metrics.frame import COLOURS, VEGA_LITE, LaunchFrame, microseconds, trace_frame, usage_frame
+from kernelbox.metrics.frame import COLOURS, VEGA_LITE, LaunchFrame, trace_frame, usage_frame
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,15 @@ def test_a_launch_without_steps() -> None:
     assert launch.timeline().vega_lite()["data"]["values"] == []
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.04, "0.0 µs"), (3.21, "3.2 µs"), (412.4, "412 µs"), (1840.0, "1.84 ms"), (2e6, "2000.00 ms")]
-)
-def test_spans_of_time(value: float, text: str) -> None:
-    assert microseconds(value) == text
+def test_the_commands_own_time_is_no_part_of_the_picture() -> None:
+    launch = trace_frame([*ROWS, Row(5, "ReadCounter", "after", "read cpu.stat", "read", 2_001_302.2, 100.0)])
+    timeline = launch.timeline()
+    assert timeline.sentence().startswith("launch: 5 steps in 1.40 ms (the command itself, 2.00 s, is left out)")
+    last = timeline.vega_lite()["data"]["values"][-1]
+    assert last["start"] == pytest.approx(1302.2)
+    assert launch.start_us.max() == 2_001_302.2
+
+
+def test_a_step_that_lasts_until_others_are_done_is_not_the_longest() -> None:
+    launch = trace_frame([Row(1, "NewNamespaces", "outside", "clone", "clone3", 0.0, 2000.0), *ROWS[2:]])
+    assert "the longest is mount <overlay>" in launch.timeline().sentence()
