@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from kernelbox.engine.option_table import CHOICES
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci import capability_names
+from kernelbox.oci.kernel_text import unwritable
 from kernelbox.oci.units import parse_duration
 
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -22,13 +23,13 @@ _FALSE = frozenset({"0", "f", "false", "no", "off"})
 
 
 def text(value: object) -> str:
-    """A string or a path, without NUL (which would end it early in the kernel)."""
+    """A string or a path that the kernel can be given."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
         raise InvalidOption(f"expected text, got {value!r}")
-    if "\0" in value:
-        raise InvalidOption(f"{value[:60]!r} contains a NUL character")
+    if fault := unwritable(value):
+        raise InvalidOption(f"{value[:60]!r} contains {fault}")
     return value
 
 

@@ -131,7 +131,7 @@ def _check_size(args: Sequence[str], env: Iterable[str], machine: Machine, rlimi
     total = len(args[0]) + 1  # the path of the program counts, too
     for what, strings in (("argument", args), ("variable", env)):
         for each in strings:
-            length = len(each) if each.isascii() else _encoded_length(each, what)
+            length = len(each) if each.isascii() else len(os.fsencode(each))
             if length >= MAX_STRING:
                 raise InvalidOption(
                     f"the {what} {each[:30]!r}... is {length} bytes long; the kernel takes {MAX_STRING - 1}",
@@ -145,10 +145,3 @@ def _check_size(args: Sequence[str], env: Iterable[str], machine: Machine, rlimi
             f"arguments and environment are {total} bytes; the kernel takes {allowed} in all",
             hint="pass them as a file or as input=",
         )
-
-
-def _encoded_length(each: str, what: str) -> int:
-    try:
-        return len(os.fsencode(each))
-    except UnicodeEncodeError:
-        raise InvalidOption(f"the {what} {each[:30]!r} cannot be written as UTF-8") from None

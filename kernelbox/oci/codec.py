@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kernelbox.errors import InvalidOption
+from kernelbox.oci.kernel_text import unwritable
 
 MAX_DOCUMENT_BYTES = 16 << 20
 """A longer document is refused unread: configurations are kilobytes, and some come from strangers."""
@@ -199,8 +200,8 @@ def _raw(value: object, path: str) -> object:
 def _text(value: object, path: str) -> str:
     if not isinstance(value, str):
         raise InvalidOption(f"{path}: expected a string, got {describe(value)}")
-    if "\0" in value:
-        raise InvalidOption(f"{path}: contains a NUL character")
+    if fault := unwritable(value):
+        raise InvalidOption(f"{path}: contains {fault}")
     return value
 
 

@@ -121,6 +121,7 @@ def test_one_option(name: str, given: object, value: object) -> None:
         ({"hostname": "a\nb"}, "hostname: 'a\\nb' contains a control character"),
         ({"user": ""}, "user: is empty"),
         ({"user": "a\0b"}, "user: 'a\\x00b' contains a NUL character"),
+        ({"workdir": "/\ud800"}, "workdir: '/\\ud800' contains half a character"),
         ({"workdir": "tmp"}, "workdir: 'tmp' is not an absolute path (hint: /tmp)"),
         ({"workdir": "/a/../b"}, "workdir: '/a/../b' contains '..'"),
         ({"env": ["A"]}, "env: 'A' has no '='"),

@@ -165,6 +165,7 @@ def changed(path: str, value: object) -> dict[str, object]:
         ("process.args", [], "process.args: expected at least one argument"),
         ("process.args.1", None, "process.args[1]: expected a string, got null"),
         ("process.args.1", "a\0b", "process.args[1]: contains a NUL character"),
+        ("process.args.1", "\ud800", "process.args[1]: contains half a character (a lone surrogate)"),
         ("process.cwd", "tmp", "process.cwd: 'tmp' is not an absolute path"),
         ("process.env", ["A"], "process.env[0]: expected NAME=value, got 'A'"),
         ("process.env", ["=a"], "process.env[0]: expected NAME=value, got '=a'"),
