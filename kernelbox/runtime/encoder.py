@@ -69,9 +69,10 @@ class Encoder:
         return offset
 
     def strings(self, values: Iterable[str]) -> int:
-        """Offset of several NUL-terminated strings, one behind the other; never 0."""
-        offset = len(self.text)
-        self.text += b"".join(value.encode("utf-8", "surrogateescape") + b"\0" for value in values)
+        """Offset of several NUL-terminated strings, one behind the other; 0 where there are none."""
+        raw = b"".join(value.encode("utf-8", "surrogateescape") + b"\0" for value in values)
+        offset = len(self.text) if raw else 0
+        self.text += raw
         return offset
 
     def add(

@@ -130,3 +130,10 @@ def test_the_rows_of_a_trace() -> None:
 
 def test_the_trace_of_nothing() -> None:
     assert trace_rows(PLAN.encode([], {}), [(0, 0, 0, 0)]) == ()
+
+
+def test_no_strings_have_no_place() -> None:
+    """Nor one just behind the text, which the monitor would refuse."""
+    out = Encoder([], {})
+    assert out.strings(()) == 0
+    assert out.strings(("a",)) == 1
