@@ -125,9 +125,11 @@ static int receive(struct kb_talk *talk)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     if (size == 0)
         return KB_GONE;
+    take_descriptor(talk, &message);
     if (message.msg_flags & MSG_TRUNC)
         return -ENOBUFS;
-    take_descriptor(talk, &message);
+    if (message.msg_flags & MSG_CTRUNC)                /* no descriptor was left for the one that came */
+        return -EMFILE;
     length = (uint32_t)size;
     memcpy(at - sizeof length, &length, sizeof length);
     talk->reply_used += sizeof length + length;
