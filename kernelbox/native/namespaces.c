@@ -14,14 +14,14 @@ static const struct {
     {CLONE_NEWIPC, "ipc"},   {CLONE_NEWUTS, "uts"}, {CLONE_NEWCGROUP, "cgroup"}, {CLONE_NEWTIME, "time_for_children"},
 };
 
-struct helper { int wait_fd; };
-
 /* Shares memory and thread-local storage with its parent, which goes on running: system calls that succeed, nothing
- * else. */
+ * else. Waits for the parent's word, or its end, and so must not hold the other end of the pipe itself. */
 static int helper_main(void *argument)
 {
+    const int *ends = argument;
     char byte;
-    syscall(SYS_read, ((struct helper *)argument)->wait_fd, &byte, 1);
+    syscall(SYS_close, ends[1]);
+    syscall(SYS_read, ends[0], &byte, 1);
     syscall(SYS_exit, 0);
     return 0;
 }
@@ -79,7 +79,6 @@ static int collect(pid_t pid, unsigned long flags, const char *uid_map, const ch
 int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid_map, int fds[8])
 {
     enum { STACK = 16384 };
-    struct helper helper;
     sigset_t all, before;
     int ends[2], result;
     for (int i = 0; i < 8; i++)
@@ -88,11 +87,10 @@ int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid
         return -EINVAL;
     if (pipe2(ends, O_CLOEXEC))
         return -errno;
-    helper.wait_fd = ends[0];
     char *stack = malloc(STACK);
     sigfillset(&all); /* no handler of ours may run in the helper, on our memory */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t pid = stack ? clone(helper_main, stack + STACK, CLONE_VM | (int)flags, &helper) : -1;
+    pid_t pid = stack ? clone(helper_main, stack + STACK, CLONE_VM | (int)flags, ends) : -1;
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
