@@ -28,7 +28,6 @@ enum kb_op_code {
     KB_OP_READONLY, /* bind text[0] beneath root slot[1] on itself with attributes num[0]; a missing path is fine */
     KB_OP_MOUNT, /* mount(text[0], text[1], text[2], flags num[0], text at num[1]) */
     KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */
-    KB_OP_PIVOT, /* slot[0] attached at text[0], then pivot_root(".", ".") into it and the old root unmounted */
     KB_OP_PROPAGATION, /* mount(NULL, text[0], NULL, num[0], NULL) */
     KB_OP_PTY_PEER, /* unlock the terminal slot[0] of num[0] rows and num[1] columns, its other side -> slot[3] */
 

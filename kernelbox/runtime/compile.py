@@ -8,7 +8,7 @@ from kernelbox.errors import InvalidOption
 from kernelbox.linux import capabilities, netlink
 from kernelbox.linux.mount_options import PROPAGATION
 from kernelbox.native import lib
-from kernelbox.oci.runtime_spec import Config, Process
+from kernelbox.oci.runtime_spec import Config, Linux, Process
 from kernelbox.runtime import compile_hooks, compile_inside, compile_mounts, compile_root
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.namespaces import NETNS, Spaces, spaces_of
@@ -43,6 +43,9 @@ __all__ = ["NETWORK_KEY", "compile_plan"]
 NETWORK_KEY = 1000
 """The key of the network counters in the exit record; those of control groups are the indices of `target.counters`."""
 
+_TTY = 5
+"""The group of terminals, by Debian's numbers."""
+
 
 def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan:
     """`network` names a network namespace that was made for this container. Raises InvalidOption or NotSupported."""
@@ -70,7 +73,7 @@ def _outside(
     yield from compile_root.root_steps(config, target, owner)
     yield from compile_root.bind_steps(config, target)
     yield from compile_mounts.device_binds(target)
-    yield from _devpts(config, process, owner)
+    yield from _devpts(config, process)
     yield from spaces.opened
     if spaces.pooled:
         yield steps.TakeNetworkNamespace(NETNS)
@@ -82,15 +85,17 @@ def _outside(
     yield from compile_hooks.poststart(config, target)
 
 
-def _devpts(config: Config, process: Process, owner: tuple[int, int]) -> Iterator[Step]:
+def _devpts(config: Config, process: Process) -> Iterator[Step]:
     mount = next((mount for mount in config.mounts if mount.type == "devpts"), None)
     if mount is None:
         return
-    yield compile_mounts.make_devpts(mount, owner)
+    yield compile_mounts.make_devpts(mount, config)
     if process.terminal:
-        user = process.user
+        linux = config.linux or Linux()
+        owner = compile_root.outside(linux.uid_mappings, process.user.uid) or 0
+        group = compile_root.outside(linux.gid_mappings, _TTY) or 0
         size = (process.console_size.height, process.console_size.width) if process.console_size else (0, 0)
-        yield OpenTerminal("devpts", "master", "terminal", owner[0] + user.uid, owner[1] + 5, size)
+        yield OpenTerminal("devpts", "master", "terminal", owner, group, size)
 
 
 def _inside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:

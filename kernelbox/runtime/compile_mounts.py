@@ -70,12 +70,10 @@ def _with_outer_ids(mount: Mount, config: Config) -> Mount:
     return dataclasses.replace(mount, options=tuple(options))
 
 
-def make_devpts(mount: Mount, owner: tuple[int, int]) -> Step:
-    """Made outside, so that the monitor can open a terminal in it. gid=5 is meant inside: outside it has another
-    number."""
-    options = tuple(f"gid={owner[1] + int(o[4:])}" if o.startswith("gid=") else o for o in mount.options)
-    plain = tuple(o for o in options if o != "newinstance")  # every devpts is, since Linux 4.7
-    return _make(Mount(mount.destination, mount.type, mount.source, plain), "devpts", "devpts")
+def make_devpts(mount: Mount, config: Config) -> Step:
+    """Made outside, so that the monitor can open a terminal in it."""
+    plain = tuple(o for o in mount.options if o != "newinstance")  # every devpts is, since Linux 4.7
+    return _make(_with_outer_ids(dataclasses.replace(mount, options=plain), config), "devpts", "devpts")
 
 
 def mount_steps(config: Config, target: Target, owner: tuple[int, int], terminal: bool) -> Iterator[Step]:

@@ -110,7 +110,6 @@ OPERATION(op_protect_kernel);
 OPERATION(op_readonly);
 OPERATION(op_mount);
 OPERATION(op_umount);
-OPERATION(op_pivot);
 OPERATION(op_propagation);
 OPERATION(op_pty_peer);
 OPERATION(op_take_netns);

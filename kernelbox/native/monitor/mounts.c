@@ -193,17 +193,6 @@ OPERATION(op_mount)
 
 OPERATION(op_umount) { return or_errno(umount2(text_at(plan, op->text[0]), (int)op->num[0])); }
 
-OPERATION(op_pivot)
-{
-    int root = slot_fd(plan, op->slot[0]);
-    int result = sys_move_mount(root, "", AT_FDCWD, text_at(plan, op->text[0]), MOVE_MOUNT_F_EMPTY_PATH);
-    if (result < 0)
-        return result;
-    if (fchdir(root) || syscall(SYS_pivot_root, ".", "."))
-        return -errno;
-    return umount2(".", MNT_DETACH) || chdir("/") ? -errno : 0;
-}
-
 OPERATION(op_propagation)
 {
     return or_errno(mount(NULL, text_at(plan, op->text[0]), NULL, (unsigned long)op->num[0], NULL));

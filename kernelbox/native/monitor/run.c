@@ -26,7 +26,6 @@ static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_READONLY] = op_readonly,
     [KB_OP_MOUNT] = op_mount,
     [KB_OP_UMOUNT] = op_umount,
-    [KB_OP_PIVOT] = op_pivot,
     [KB_OP_PROPAGATION] = op_propagation,
     [KB_OP_PTY_PEER] = op_pty_peer,
     [KB_OP_TAKE_NETNS] = op_take_netns,

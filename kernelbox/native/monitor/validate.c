@@ -31,7 +31,6 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_PROTECT_KERNEL] = INSIDE,
     [KB_OP_MOUNT] = INSIDE,
     [KB_OP_UMOUNT] = OUTSIDE | INSIDE | LAST,
-    [KB_OP_PIVOT] = INSIDE,
     [KB_OP_PROPAGATION] = INSIDE,
     [KB_OP_PTY_PEER] = OUTSIDE | INSIDE,
     [KB_OP_TAKE_NETNS] = OUTSIDE,
@@ -138,7 +137,6 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_PROTECT_KERNEL:
     case KB_OP_READONLY:
     case KB_OP_UMOUNT:
-    case KB_OP_PIVOT:
     case KB_OP_PROPAGATION:
     case KB_OP_HOSTNAME:
     case KB_OP_DOMAINNAME:

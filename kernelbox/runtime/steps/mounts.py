@@ -26,7 +26,6 @@ __all__ = [
     "MaskPath",
     "MountOverlay",
     "OpenTerminal",
-    "PivotRoot",
     "ProtectPath",
     "ProtectRoot",
     "SetPropagation",
@@ -258,20 +257,6 @@ class ProtectRoot(Step):
 
     def encode(self, out: Encoder) -> None:
         out.add(lib.KB_OP_SET_ATTR, lib.MOUNT_ATTR_RDONLY, 0, 0, 0, at=ROOT)
-
-
-@frozen
-class PivotRoot(Step):
-    """The container's root at `place` of a copy of the host's namespace, pivot_root into it, the host's tree away."""
-
-    syscall: ClassVar[str] = "move_mount pivot_root umount2"
-    place: str = "/sys"
-
-    def describe(self) -> str:
-        return "pivot into the root file system"
-
-    def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_PIVOT, at=ROOT, text=(out.string(self.place),))
 
 
 @frozen
