@@ -84,14 +84,15 @@ def limits_of(resources: Resources | None) -> cgroups.Limits:
 
 
 @functools.lru_cache(maxsize=128)
-def device_rules(rules: tuple[DeviceRule, ...], *, defaults: bool) -> tuple[devices.Rule, ...]:
-    """The OCI device rules as those of the device controller; with `defaults`, the devices that every container has are
-    allowed last (runtime-spec, config-linux.md, "Default Devices")."""
+def device_rules(rules: tuple[DeviceRule, ...], *, bundle: bool) -> tuple[devices.Rule, ...]:
+    """The OCI device rules as those of the device controller. A bundle's are exceptions to a rule that it need not
+    write, that nothing is allowed, and the devices that every container has are allowed last (runtime-spec,
+    config-linux.md, "Default Devices")."""
     given = tuple(
         devices.Rule(rule.allow, rule.type or "a", rule.major, rule.minor, rule.access or "rwm")  # type: ignore[arg-type]
         for rule in rules
     )
-    return given + devices.DEFAULT_RULES[1:] if defaults else given
+    return (devices.DENY_ALL, *given, *devices.DEFAULT_RULES[1:]) if bundle else given
 
 
 @functools.lru_cache(maxsize=32)

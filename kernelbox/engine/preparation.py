@@ -36,6 +36,7 @@ _ROOTLESS_NOTES = (
     "the out-of-memory score is not raised: only root's monitor may",
 )
 _NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
+_NO_DEVICE_RULES_NOTE = "device rules are not in force: this machine has neither device filters nor the devices group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def prepare(
         lowered += dropped
     resources = config.linux.resources if config.linux else None
     limits = limits_of(resources)
-    rules = device_rules(resources.devices, defaults=image.bundle is not None) if resources else ()
+    rules = device_rules(resources.devices if resources else (), bundle=image.bundle is not None)
     filtered = bool(rules) and kernel.features.bpf_device and kernel.hierarchy.unified is not None
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     program = kernel.device_program(rules) if filtered and groups else -1
@@ -132,6 +133,8 @@ def prepare(
     notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *(_ROOTLESS_NOTES if rootless else ()))
     if not groups:
         notes += (_NO_GROUPS_NOTE,)
+    if rules and not rootless and not filtered and not any("devices" in group.controllers for group in groups):
+        notes += (_NO_DEVICE_RULES_NOTE,)
     notes += tuple(
         f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out
     )
