@@ -36,6 +36,7 @@ _ROOTLESS_NOTES = (
     "the out-of-memory score is not raised: only root's monitor may",
 )
 _NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
+_FOREIGN_LAYER_NOTE = "files of the image belong to nobody inside: this kernel cannot map the ids of their file system"
 _NO_DEVICE_RULES_NOTE = "device rules are not in force: this machine has neither device filters nor the devices group"
 
 
@@ -138,6 +139,8 @@ def prepare(
     notes += tuple(
         f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out
     )
+    if taken and _has_foreign(rootfs.layers):
+        notes += (_FOREIGN_LAYER_NOTE,)
     applied = {name: getattr(limits, name) for name in limits.asked()}
     info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
     plan = compile_plan(config, target)
@@ -261,8 +264,14 @@ def _rootfs(kernel: Kernel, paths: StorePaths, image: Image, taken: IdRange | No
     for each in image.layers:
         mapped = taken is not None and _can_map(kernel, each.path, userns)
         layers.append(Layer(each.path, each.source, mapped, given=mapped and bool(each.path) and by_descriptor))
-    upper = taken is not None and kernel.can_map(str(paths.containers), userns)
+    # What is copied up from a layer without mapped ids has ids that a mapped upper layer does not know (EOVERFLOW).
+    upper = taken is not None and not _has_foreign(layers) and kernel.can_map(str(paths.containers), userns)
     return Rootfs(tuple(layers), upper_mapped=upper, scratch_given=upper and by_descriptor)
+
+
+def _has_foreign(layers: Sequence[Layer]) -> bool:
+    """Whether there is a folder of the machine among them whose ids cannot be mapped."""
+    return any(layer.path and not layer.mapped for layer in layers)
 
 
 def _mapped(rootfs: Rootfs, paths: StorePaths) -> tuple[tuple[str, str], ...]:

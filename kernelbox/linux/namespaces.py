@@ -74,6 +74,13 @@ class NamespaceInfo:
     command: str
 
 
+def time_is_entered_by_exec() -> bool:
+    """Whether a program that is started is in the time namespace made for it, as since Linux 6.3; before, only what it
+    forks is (time_namespaces(7))."""
+    major, minor, *_ = re.findall(r"\d+", os.uname().release)
+    return (int(major), int(minor)) >= (6, 3)
+
+
 class Namespaces(Closing):
     """Descriptors of namespaces, by kind, closed at the end of the block: nothing of them is left then unless a process
     is inside."""

@@ -4,6 +4,7 @@ silently."""
 from __future__ import annotations
 
 from kernelbox.errors import InvalidOption, NotSupported
+from kernelbox.linux.namespaces import time_is_entered_by_exec
 from kernelbox.oci.runtime_spec import Config
 from kernelbox.oci.sysctl_names import namespace_of
 
@@ -16,6 +17,9 @@ def refuse_unsupported(config: Config) -> None:
     for field, wanted in asked.items():
         if wanted:
             raise NotSupported(f"{field} is not supported", hint="leave it out of the configuration")
+    own = {space.type for space in config.linux.namespaces if not space.path} if config.linux else set()
+    if "time" in own and not time_is_entered_by_exec():
+        raise NotSupported("a time namespace needs Linux 6.3 or newer: before, the program itself is not in it")
 
 
 def refuse_contradictions(config: Config) -> None:

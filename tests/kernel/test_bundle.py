@@ -15,6 +15,7 @@ import pytest
 
 from kernelbox import Engine
 from kernelbox.errors import CommandNotFound, InvalidOption, KernelBoxError, NotSupported, StartError
+from kernelbox.linux import namespaces
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
@@ -141,8 +142,10 @@ def test_a_user_namespace_without_ids_is_refused(engine: Engine, bundle: Bundle)
 
 
 def test_clocks_of_its_own(engine: Engine, bundle: Bundle) -> None:
-    if not Path("/proc/self/ns/time").exists():
-        pytest.skip("this kernel has no time namespaces")
+    if not namespaces.time_is_entered_by_exec():
+        with pytest.raises(NotSupported, match=r"a time namespace needs Linux 6\.3"):
+            engine.run(bundle(lambda config: config["linux"]["namespaces"].append({"type": "time"})))
+        return
 
     def change(config: dict[str, Any]) -> None:
         config["linux"]["namespaces"].append({"type": "time"})

@@ -95,6 +95,8 @@ WRITES = [
 
 
 def test_nothing_that_is_written_appears_on_the_machine(box: Engine) -> None:
+    if "files of the image belong to nobody" in " ".join(box.run("host", ["true"]).limits.notes):
+        pytest.skip("this kernel cannot map the ids of the file system of /")
     script = 'for f in "$@"; do echo mine > "$f" && cat "$f"; done; rm /usr/bin/env /etc/os-release; env || echo gone'
     run = box.run("host", ["sh", "-c", script, "sh", *WRITES])
     assert run.stdout.split() == ["mine"] * len(WRITES) + ["gone"]

@@ -46,6 +46,8 @@ while not os.path.exists("/stop/now"):
             if pid.isdigit() and open(f"/proc/{pid}/comm").read() == "kb-monitor\\n":
                 attack(int(pid))
                 tried.add(int(pid))
+                if int(pid) != main and len(tried - {main}) == 1:
+                    print("met", flush=True)
         except OSError:
             pass
 print(*sorted(won))
@@ -133,6 +135,7 @@ def test_it_may_open_more_files_than_the_one_it_was_started_by(box: Engine, busy
     assert {job.wait().signal for job in jobs} == {signal.SIGKILL}
 
 
+@pytest.mark.outside  # emulated, the attacker is too slow to meet a process on its way to exec
 def test_nothing_inside_can_get_at_it(box: Engine, busybox_image: str, tmp_path: Path) -> None:
     """Also while a child of it, on its way to exec, shares its memory: such a child has its name, and is seen."""
     box.run(busybox_image, ["true"])
@@ -147,11 +150,13 @@ def test_nothing_inside_can_get_at_it(box: Engine, busybox_image: str, tmp_path:
         on_output=lambda _, chunk: heard.append(chunk),
     )
     wait_until(lambda: b"ready" in b"".join(heard) or job.done)
-    for _ in range(150):
+    for count in range(5000):
         box.run(busybox_image, ["true"])
+        if count >= 150 and b"met" in b"".join(heard):
+            break
     (tmp_path / "now").touch()
     run = job.wait(60)
-    won, tried = run.stdout.splitlines()[1:]
+    won, tried = run.stdout.splitlines()[-2:]
     assert won == "", run.stdout
     children, saw_main = tried.split()
     assert int(children) > 0

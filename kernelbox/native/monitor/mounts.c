@@ -123,12 +123,14 @@ OPERATION(op_root)
     return fchdir(root) || chroot(".") ? -errno : 0;
 }
 
+/* Before Linux 6.15 only a mount that is attached somewhere can be cloned: the first place gets the source itself. */
 static int hide(int source, int target)
 {
+    const unsigned int here = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
     int clone = sys_open_tree(source, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
     if (clone < 0)
-        return clone;
-    int result = sys_move_mount(clone, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+        return clone == -EINVAL ? sys_move_mount(source, "", target, "", here) : clone;
+    int result = sys_move_mount(clone, "", target, "", here);
     close(clone);
     return result;
 }
