@@ -5,14 +5,88 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import leaks
 import pytest
 from ordinary_user import User
+from waiting import wait_until
+
+from kernelbox import Engine
+from kernelbox.cli import request
+from kernelbox.cli.session import Session
+from kernelbox.runtime.connection import Connection
+from kernelbox.runtime.launch import Launch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("store")]
 
 COMMAND = [sys.executable, "-m", "kernelbox.cli"]
+
+
+@pytest.fixture
+def image(busybox_rootfs: Path) -> str:
+    return f"dir:{busybox_rootfs}"
+
+
+# -- interrupted at the start ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def interrupted(function: Callable[..., Any], event: str) -> Iterator[None]:
+    """Ctrl-C at the first call of the function, or when that returns."""
+
+    def trace(frame: FrameType, what: str, _: object) -> Any:
+        if frame.f_code is not function.__code__:
+            return None
+        if what == event:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        sys.settrace(before)
+
+
+def session(*words: str) -> Callable[[Engine, str], object]:
+    def run(box: Engine, image: str) -> object:
+        asked = request.read("run", ["--name", "one", *words, image, "sleep", "infinity"], request.RUN_OPTIONS)
+        assert asked is not None
+        return Session(box, asked).run()
+
+    return run
+
+
+STARTS: dict[str, Callable[[Engine, str], object]] = {
+    "job": lambda box, image: box.start(image, ["sleep", "infinity"], name="one"),
+    "terminal": lambda box, image: box.open_terminal(image, ["sleep", "infinity"], name="one"),
+    "command": session(),
+    "command with a terminal": session("-t"),
+}
+MOMENTS = [
+    (start, function, event)
+    for start in STARTS
+    for function in (Launch.send if start == "job" else Launch.wait_started, Connection.converse)
+    for event in ("call", "return")
+]
+
+
+@pytest.mark.parametrize(("start", "function", "event"), MOMENTS)
+def test_an_interrupted_start_leaves_no_container(
+    start: str, function: Callable[..., Any], event: str, engine: Engine, image: str, store: Path
+) -> None:
+    engine.run(image, ["true"])
+    with interrupted(function, event):
+        STARTS[start](engine, image)
+    assert engine.run(image, ["true"], name="one").exit_code == 0
+    wait_until(lambda: not leaks.left_in_store(store))
 
 
 # -- the doctor ------------------------------------------------------------------------------------------------------
