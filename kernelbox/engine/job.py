@@ -46,7 +46,7 @@ class Run:
                     self.launch.kill()
                     self.launch.wait()
             except KeyboardInterrupt:
-                self.launch.end()
+                self._end()
                 history.last = self.result()
                 name = self.prepared.info.name
                 raise RunInterrupted(f"interrupted: the container {name} was killed", result=history.last) from None
@@ -73,23 +73,27 @@ class Run:
 
     def _abandon(self) -> None:
         try:
-            with contextlib.suppress(Exception):  # of on_output, too: what is said now is not for anybody
-                self._wait_started()
             with contextlib.suppress(KernelBoxError):
-                self.launch.end()
+                self._end()
         finally:
             if self.launch.terminal >= 0:
                 os.close(self.launch.terminal)
             self._finish()
 
-    def _wait_started(self) -> None:
-        """Whatever comes in between: a container that its monitor does not know yet cannot be killed."""
+    def _end(self) -> None:
+        """`Launch.end`, from the moment on that the monitor knows the container: before that there is nothing to kill,
+        and it would begin afterwards."""
         launch = self.launch
         while not (launch.outcome.pid or launch.terminal >= 0 or launch.ended):
             try:
                 launch.wait_started()
             except KeyboardInterrupt:
                 continue
+            except KernelBoxError:
+                raise
+            except Exception:  # of on_output: then it has begun
+                break
+        launch.end()
 
     def result(self) -> RunResult:
         """The result of a launch that has ended."""

@@ -65,16 +65,19 @@ def session(*words: str) -> Callable[[Engine, str], object]:
 
 
 STARTS: dict[str, Callable[[Engine, str], object]] = {
+    "run": lambda box, image: box.run(image, ["sleep", "infinity"], name="one"),
     "job": lambda box, image: box.start(image, ["sleep", "infinity"], name="one"),
     "terminal": lambda box, image: box.open_terminal(image, ["sleep", "infinity"], name="one"),
     "command": session(),
     "command with a terminal": session("-t"),
 }
+FIRST: dict[str, Callable[..., Any]] = {"run": Launch.wait, "job": Launch.send}
 MOMENTS = [
     (start, function, event)
     for start in STARTS
-    for function in (Launch.send if start == "job" else Launch.wait_started, Connection.converse)
+    for function in (FIRST.get(start, Launch.wait_started), Connection.converse)
     for event in ("call", "return")
+    if (function, event) != (Launch.wait, "return")  # it would wait for ever
 ]
 
 
