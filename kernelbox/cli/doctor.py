@@ -23,7 +23,11 @@ _FIELDS = ("name", "state", "detail", "mend")
 def command(as_json: bool) -> None:
     """Try what this machine can do for containers.
 
-    Each line says whether a thing works, works in part (~) or is missing, and then what mends it. Nothing is changed.
+    Each line says whether a thing works, works in part (~) or is missing, and then what mends it.
+
+    What is made for it is removed again. Two switches of the kernel may stay on, as after every container: with version
+    2 of control groups the controllers of the group that ours are made in, with version 1 the counting of what each
+    group reads and writes.
     """
     checks = doctor.report()
     if as_json:

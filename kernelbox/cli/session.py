@@ -59,11 +59,8 @@ class Session:
 
     def _started(self, run: Run, relay: Relay, output: Output) -> None:
         self._run, output.launch = run, run.launch
-        try:
+        with run.starting():
             run.launch.wait_started()
-        except BaseException:
-            run.release()
-            raise
         relay.attach(run.launch)
 
     def _on_terminal(self, relay: Relay) -> tuple[RunResult, OSError | None]:

@@ -1,4 +1,7 @@
-"""What this machine can do for containers: everything is tried, nothing is left behind.
+"""What this machine can do for containers: everything is tried, and what is made for it is removed again.
+
+What stays is what the first container would switch on too: the controllers of the v2 group that ours are made in, the
+counting of disks on v1. They are not switched off: containers that were started meanwhile would lose their limits.
 
 >>> from kernelbox.engine import doctor
 >>> [check.name for check in doctor.report() if check.state != "works"]          # doctest: +SKIP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from kernelbox.engine.doctor_check import Check, degraded, tried, works
+from kernelbox.engine.doctor_check import Check, degraded, nearest_folder, tried, works
 
 __all__ = ["checks"]
 
@@ -13,7 +13,8 @@ _SECONDS = 10.0
 
 
 def checks(store: Path) -> tuple[Check, ...]:
-    """`store` is the folder of the real store, beside which the one for trying is made."""
+    """`store` is the folder of the real store: the one for trying is made in it, or where it would be, so that both are
+    on one file system."""
     return tried("a container", lambda: _run(store))
 
 
@@ -21,8 +22,8 @@ def _run(store: Path) -> Check:
     from kernelbox.engine.engine import Engine
 
     name = "a container"
-    beside = next(each for each in store.parents if each.is_dir())
-    with tempfile.TemporaryDirectory(prefix="kernelbox-doctor-", dir=beside) as folder, Engine(folder) as box:
+    place = nearest_folder(store)
+    with tempfile.TemporaryDirectory(prefix="kernelbox-doctor-", dir=place) as folder, Engine(folder) as box:
         result = box.run("host", ["true"], timeout=_SECONDS)
         if result.exit_code:
             return degraded(name, f"true in the image host ended with {result.exit_code}: {result.stderr.strip()}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from kernelbox.engine.doctor_check import Check, degraded, missing, tried, works
+from kernelbox.engine.doctor_check import Check, degraded, missing, nearest_folder, tried, works
 from kernelbox.errors import KernelBoxError, KernelError
 from kernelbox.linux import devices, idmap, mounts, namespaces, overlay, seccomp
 from kernelbox.linux.cgroups import detect
@@ -40,8 +40,10 @@ NAMESPACES = {
 }
 """What each kind of namespace gives a container."""
 
-_INSIDE = "import sys; from kernelbox.engine.doctor_isolation import write_inside; write_inside(sys.argv[1])"
-_PID = "import sys; from kernelbox.native import lib; sys.exit(min(-lib.kb_unshare(int(sys.argv[1])), 255))"
+_INSIDE = "from kernelbox.engine.doctor_isolation import write_inside; write_inside(sys.argv[2])"
+_PID = "from kernelbox.native import lib; print(-lib.kb_unshare(int(sys.argv[2])))"
+_PACKAGES = str(Path(__file__).parents[2])
+_SECONDS = 30.0
 _USERNS_MENDS = (
     ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=28633"),
     ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
@@ -51,10 +53,10 @@ _USERNS_MENDS = (
 
 def checks(store: Path) -> tuple[Check, ...]:
     """`store` is the folder of the store; it need not be there."""
-    spaces = tuple(_namespace(kind) for kind in NAMESPACES)
-    folder = next(each for each in (store, *store.parents) if each.is_dir())
-    rest = _rest(folder) if os.geteuid() == 0 else _rest_inside(folder)
-    return (*spaces, *rest)
+    spaces = [tried(f"{kind} namespace", functools.partial(_namespace, kind)) for kind in NAMESPACES]
+    folder = nearest_folder(store)
+    rest = _rest(folder) if os.geteuid() == 0 else tried("mounts", lambda: _rest_inside(folder))
+    return (*(check for found in spaces for check in found), *rest)
 
 
 def _rest(folder: Path) -> tuple[Check, ...]:
@@ -69,12 +71,21 @@ def _rest(folder: Path) -> tuple[Check, ...]:
 
 
 def _rest_inside(folder: Path) -> tuple[Check, ...]:
-    command = [sys.executable, "-c", _INSIDE, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    try:
+        said = _helper(_INSIDE, str(folder))
+    except KernelBoxError as error:
+        return (missing("mounts", f"could not be tried in a user namespace: {error.message}", userns_mend()),)
+    return tuple(Check(**each) for each in json.loads(said))
+
+
+def _helper(code: str, argument: str) -> str:
+    """What another Python prints that runs `code`. Raises KernelBoxError with its last words where it fails."""
+    # with -P, or Python would import what lies in the current folder
+    command = [sys.executable, "-P", "-c", f"import sys; sys.path.append(sys.argv[1]); {code}", _PACKAGES, argument]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
-        return (missing("mounts", f"could not be tried in a user namespace: {why[0]}", userns_mend()),)
-    return tuple(Check(**each) for each in json.loads(done.stdout))
+        raise KernelBoxError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+    return done.stdout
 
 
 def write_inside(folder: str) -> None:
@@ -107,7 +118,7 @@ def _try_namespace(kind: str) -> int:
     root = os.geteuid() == 0
     flags = namespaces.KINDS[kind].flag | (0 if root else lib.CLONE_NEWUSER)
     if kind == "pid":  # it would end at once without a first process, so a helper makes it for its children
-        return subprocess.run([sys.executable, "-c", _PID, str(flags)], capture_output=True, timeout=30).returncode
+        return int(_helper(_PID, str(flags)))
     uids, gids = (f"0 {each} 1".encode() for each in ((0, 0) if root else (os.geteuid(), os.getegid())))
     maps = (uids, gids) if flags & lib.CLONE_NEWUSER else (ffi.NULL, ffi.NULL)
     descriptors = ffi.new("int[8]")

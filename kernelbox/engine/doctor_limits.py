@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 from collections.abc import Iterator
@@ -31,16 +32,16 @@ _LEAST_FILES = 1024
 
 def checks(block: Path = Path("/sys/block")) -> tuple[Check, ...]:
     """`block` is the list of disks."""
-    hierarchy = cgroups.detect()
-    found = _groups(hierarchy)
+    found = tried("control groups", _groups)
     limits: tuple[Check, ...] = ()
-    if found.state != "missing":
-        limits = (*_limits(block), *tried("counters", lambda: _peaks(hierarchy)))
-    return (found, *limits, _open_files(), _processes())
+    if all(check.state != "missing" for check in found):
+        limits = (*tried("disk rates", lambda: _limits(block)), *tried("counters", _peaks))
+    return (*found, *limits, *tried("open files", _open_files), *tried("processes", _processes))
 
 
-def _groups(hierarchy: cgroups.Hierarchy) -> Check:
+def _groups() -> Check:
     name = "control groups"
+    hierarchy = cgroups.detect()
     usable = {controller: mount.base for controller, mount in hierarchy.controllers.items() if mount.base is not None}
     groups = hierarchy.groups("kernelbox", cgroups.Limits())
     if not groups:
@@ -58,11 +59,11 @@ def _groups(hierarchy: cgroups.Hierarchy) -> Check:
 
 def _limits(block: Path) -> Iterator[Check]:
     for name, (limits, option) in _LIMITS.items():
-        yield _limit(name, limits, option)
+        yield from tried(name, functools.partial(_limit, name, limits, option))
     disk = first_disk(block)
     if disk:
         rate = cgroups.Limits(device_read_bps=((*disk, 1 << 20),))
-        yield _limit("disk rates", rate, "--device-read-bps")
+        yield from tried("disk rates", lambda: _limit("disk rates", rate, "--device-read-bps"))
 
 
 def _limit(name: str, limits: cgroups.Limits, option: str) -> Check:
@@ -85,7 +86,8 @@ def first_disk(block: Path) -> tuple[int, int] | None:
     return None
 
 
-def _peaks(hierarchy: cgroups.Hierarchy) -> Iterator[Check]:
+def _peaks() -> Iterator[Check]:
+    hierarchy = cgroups.detect()
     with cgroups.create(f"kernelbox-doctor-{os.getpid()}") as made:
         for name, controller in _PEAKS.items():
             files = [

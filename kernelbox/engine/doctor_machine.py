@@ -6,10 +6,10 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from kernelbox.engine.doctor_check import Check, degraded, missing, tried, works
+from kernelbox.engine.doctor_check import Check, degraded, missing, nearest_folder, tried, works
 from kernelbox.engine.doctor_isolation import file_system
 from kernelbox.engine.machine import this_machine
 from kernelbox.linux import capabilities, idmap
@@ -24,7 +24,14 @@ _LITTLE_ROOM = 1 << 30
 def machine_checks(isolation: Iterable[Check]) -> tuple[Check, ...]:
     """`isolation` are the findings about namespaces: a container around us may be why they are missing."""
     refused = any(check.state == "missing" and check.name.endswith(" namespace") for check in isolation)
-    return (_kernel(), _user(), *tried("nested", lambda: nested(refused)), _ids(), _queues())
+    attempts: dict[str, Callable[[], Check]] = {
+        "Linux": _kernel,
+        "user": _user,
+        "nested": lambda: nested(refused),
+        "id ranges": _ids,
+        "message queues": _queues,
+    }
+    return tuple(check for name, attempt in attempts.items() for check in tried(name, attempt))
 
 
 def _kernel() -> Check:
@@ -122,9 +129,10 @@ def store_checks(paths: StorePaths) -> Iterator[Check]:
 def _store(paths: StorePaths) -> Check:
     name = "store"
     mend = "set KERNELBOX_ROOT to a folder that you may write"
-    folder = next(each for each in (paths.root, *paths.root.parents) if each.exists())
-    if not folder.is_dir():
-        return missing(name, f"{folder} is not a folder", mend)
+    folder = nearest_folder(paths.root)
+    below = folder / paths.root.relative_to(folder).parts[0] if folder != paths.root else folder
+    if os.path.exists(below) and not os.path.isdir(below):
+        return missing(name, f"{below} is not a folder", mend)
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -6,13 +6,13 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kernelbox.engine import history
 from kernelbox.engine.images import Image
 from kernelbox.engine.preparation import Prepared
 from kernelbox.engine.result import RunResult, exit_code_of, usage_of
-from kernelbox.errors import RunInterrupted
+from kernelbox.errors import KernelBoxError, RunInterrupted
 from kernelbox.linux import cgroups, netlink
 from kernelbox.runtime.compile import NETWORK_KEY
 from kernelbox.runtime.launch import Launch
@@ -46,7 +46,7 @@ class Run:
                     self.launch.kill()
                     self.launch.wait()
             except KeyboardInterrupt:
-                self.launch.end()
+                self._end()
                 history.last = self.result()
                 name = self.prepared.info.name
                 raise RunInterrupted(f"interrupted: the container {name} was killed", result=history.last) from None
@@ -58,9 +58,42 @@ class Run:
         history.last = self.result()
         return history.last
 
-    def release(self) -> None:
-        """Gives back what the run held; `wait` does so itself."""
-        self._finish()
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Around what sends the request or waits for the start. Where that fails or is interrupted the container ends,
+        however far it had come, before its name and its ids are given back."""
+        try:
+            yield
+        except KernelBoxError:  # the launch has ended with it
+            self._finish()
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        try:
+            with contextlib.suppress(KernelBoxError):
+                self._end()
+        finally:
+            if self.launch.terminal >= 0:
+                os.close(self.launch.terminal)
+            self._finish()
+
+    def _end(self) -> None:
+        """`Launch.end`, from the moment on that the monitor knows the container: before that there is nothing to kill,
+        and it would begin afterwards."""
+        launch = self.launch
+        while not (launch.outcome.pid or launch.terminal >= 0 or launch.ended):
+            try:
+                launch.wait_started()
+            except KeyboardInterrupt:
+                continue
+            except KernelBoxError:
+                raise
+            except Exception:  # of on_output: then it has begun
+                break
+        launch.end()
 
     def result(self) -> RunResult:
         """The result of a launch that has ended."""
@@ -107,10 +140,8 @@ class Job:
         self.result: RunResult | None = None
         self._run = run
         self._error: BaseException | None = None
-        with contextlib.ExitStack() as undo:
-            undo.callback(run.release)
+        with run.starting():
             run.launch.send()
-            undo.pop_all()
         self._thread = threading.Thread(
             target=self._wait, args=(timeout,), name=f"kernelbox {self.container.name}", daemon=True
         )
@@ -149,10 +180,8 @@ class TerminalRun:
     def __init__(self, run: Run) -> None:
         self.container = run.prepared.info
         self._run = run
-        with contextlib.ExitStack() as undo:
-            undo.callback(run.release)
+        with run.starting():
             run.launch.wait_started()
-            undo.pop_all()
         self.descriptor = run.launch.terminal
 
     def wait(self, timeout: float | None = None) -> RunResult:

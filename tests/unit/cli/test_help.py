@@ -56,6 +56,12 @@ def test_every_option_of_the_table_is_in_the_help(verb: str) -> None:
         assert option.help.split()[0] in text, option.name
 
 
+def test_the_doctor_says_what_stays_changed() -> None:
+    text = " ".join(help_of("doctor").split())
+    assert "Two switches of the kernel may stay on" in text
+    assert "Nothing is changed" not in text
+
+
 def test_options_of_run_stand_in_their_groups() -> None:
     text = help_of("run")
     headings = [line.rstrip(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]

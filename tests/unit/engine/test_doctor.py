@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from kernelbox.engine import doctor, doctor_isolation, doctor_limits, doctor_machine
 from kernelbox.engine.doctor import Check
-from kernelbox.engine.doctor_check import degraded, missing, tried, works
+from kernelbox.engine.doctor_check import degraded, missing, nearest_folder, tried, works
 from kernelbox.errors import KernelError, NotSupported
 from kernelbox.store.paths import StorePaths
 
@@ -31,9 +32,18 @@ def test_a_check_that_fails_is_the_finding() -> None:
     def unreadable() -> Check:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/f")
 
+    def slow() -> Check:
+        raise subprocess.TimeoutExpired(["python3"], 30.0)
+
+    def odd() -> Check:
+        return works("a", f"{int('none')}")
+
     assert tried("a", refused) == (Check("a", "missing", "not here", "do this"),)
     assert tried("a", broken) == (Check("a", "missing", "could not mount /x: operation not permitted"),)
     assert tried("a", unreadable) == (Check("a", "missing", "/f: no such file or directory"),)
+    assert tried("a", slow) == (Check("a", "missing", "it was tried for 30 s, without an answer"),)
+    (check,) = tried("a", odd)
+    assert check.detail.startswith("it could not be found out: invalid literal for int()")
 
 
 def test_an_attempt_may_find_several_things() -> None:
@@ -42,6 +52,45 @@ def test_an_attempt_may_find_several_things() -> None:
         yield works("two", "")
 
     assert [check.name for check in tried("a", several)] == ["one", "two"]
+
+
+def test_what_was_found_before_a_failure_is_kept() -> None:
+    def half() -> Iterator[Check]:
+        yield works("one", "")
+        raise NotSupported("not here")
+
+    assert [(check.name, check.state) for check in tried("two", half)] == [("one", "works"), ("two", "missing")]
+
+
+def pid_namespace() -> Check:
+    return next(check for check in doctor_isolation.checks(Path("/")) if check.name == "pid namespace")
+
+
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kernelbox.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    pid_namespace()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_helper_that_breaks_is_no_refusal_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kernelbox.py").write_text("raise RuntimeError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    check = pid_namespace()
+    assert (check.state, check.detail) == ("missing", "RuntimeError: broken")
+
+
+@pytest.mark.parametrize("place", ["a/b", "x" * 300, f"a/{'x' * 300}/c"])
+def test_the_nearest_folder_of_one_that_cannot_be_looked_up(place: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert nearest_folder(tmp_path / place) == tmp_path / ("a" if place.startswith("a/") else "")
+
+
+def test_a_place_that_cannot_be_looked_up_is_a_finding(tmp_path: Path) -> None:
+    place = tmp_path / ("x" * 300)
+    (check,) = doctor_machine.store_checks(StorePaths.of(place))
+    assert check.name == "store"
+    assert {check.name for check in doctor_isolation.checks(place)} >= {"user namespace", "pid namespace"}
 
 
 def test_html_is_plain_and_escaped() -> None:
