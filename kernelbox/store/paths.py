@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,10 @@ class StorePaths:
 
     @classmethod
     def of(cls, root: Path | str | None = None) -> StorePaths:
-        """The store at `root`, or the default one; nothing is made yet."""
-        absolute = Path(root or default_root()).absolute()
-        name = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:12]
-        return cls(absolute, runtime_base() / name, name)
+        """The store at `root`, or the default one, however its path is spelled; nothing is made yet."""
+        real = Path(os.path.realpath(root or default_root()))
+        name = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+        return cls(real, runtime_base() / name, name)
 
     @property
     def containers(self) -> Path:
@@ -56,7 +57,8 @@ class StorePaths:
 
     @property
     def lock(self) -> Path:
-        """Held (flock) by the store's monitor for as long as it lives."""
+        """Held (flock) by the store's monitor for as long as it lives; holds the path of its socket, which another
+        process of the same user may expect elsewhere ($XDG_RUNTIME_DIR)."""
         return self.root / "monitor.lock"
 
     @property
@@ -64,20 +66,39 @@ class StorePaths:
         return self.runtime / "monitor.sock"
 
     def prepare(self) -> None:
-        """Makes the folders, closed to other users. Idempotent. Raises StoreError where the place cannot be written."""
+        """Makes the folders, closed to other users. Idempotent. Raises StoreError where a place cannot be written, or
+        where somebody else could."""
         try:
             for folder in (self.root, self.containers, self.trash):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._prepare_runtime()
+                _check_ours(folder, "set KERNELBOX_ROOT to a folder of your own")
         except OSError as error:
             raise StoreError(
                 f"could not prepare the store at {self.root}: {error.strerror or error}",
                 hint="set KERNELBOX_ROOT to a folder that you may write",
             ) from error
+        self._prepare_runtime()
 
     def _prepare_runtime(self) -> None:
         base = self.runtime.parent
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = base.lstat()
-        if status.st_uid != os.geteuid() or not base.is_dir() or base.is_symlink():
-            raise StoreError(f"{base} belongs to somebody else", hint="set XDG_RUNTIME_DIR to a folder of your own")
+        mend = f"move {base} away"
+        if os.geteuid():
+            unset = ", or unset it" if "XDG_RUNTIME_DIR" in os.environ else ""
+            mend = f"set XDG_RUNTIME_DIR to a folder of your own{unset}"
+        try:
+            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_ours(base, mend)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StoreError(f"could not make {base} for the monitor's socket: {reason}", hint=mend) from error
+
+
+def _check_ours(folder: Path, mend: str) -> None:
+    """Whoever else can write there would choose what is opened, deleted and connected to."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{folder} is a link, not a folder", hint=mend)
+    if status.st_uid != os.geteuid():
+        raise StoreError(f"{folder} belongs to somebody else (user id {status.st_uid})", hint=mend)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreError(f"other users may write to {folder}", hint=f"chmod go-w {folder}")

@@ -153,7 +153,7 @@ def test_somebody_elses_store(store: Path, image: str, ordinary_user: ordinary_u
         done = ordinary_user.python(code, KERNELBOX_ROOT="/var/lib")
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert "StoreError: could not prepare the store at /var/lib: Permission denied (hint: set KERNELBOX_ROOT" in last
+    assert "StoreError: /var/lib belongs to somebody else (user id 0) (hint: set KERNELBOX_ROOT" in last
 
 
 def test_no_process_can_be_made(engine: Engine, image: str) -> None:
