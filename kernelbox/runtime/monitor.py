@@ -2,7 +2,8 @@
 
 Who starts it holds the store's lock, makes the socket, and passes both on: the lock is held for as long as the monitor
 lives, without any file that could be out of date. A monitor that is just going refuses; then the lock is free in a
-moment.
+moment. Where the socket is depends on the environment of who started it (XDG_RUNTIME_DIR), so its path is written into
+the lock, for those who would look elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from kernelbox.errors import KernelBoxError, KernelError, MonitorError, NotSupported, StoreError
 from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
@@ -29,6 +31,7 @@ __all__ = ["Monitor"]
 _PATIENCE_S = 10.0
 _MOMENT_S = 0.002
 _INLINE = 150_000
+_LOG = "monitor.log"
 
 
 def _program() -> int:
@@ -120,20 +123,38 @@ class Monitor:
 
     def _connect(self) -> Connection:
         deadline = time.monotonic() + _PATIENCE_S
-        path = os.fsencode(self._paths.socket)
         while time.monotonic() < deadline:
-            descriptor = lib.kb_connect(path)
-            if descriptor >= 0:
-                connection = Connection(descriptor)
-                if self._introduce(connection):
-                    return connection
-            elif -descriptor not in (errno.ENOENT, errno.ECONNREFUSED):
-                raise KernelError(-descriptor, "connect to the monitor at", str(self._paths.socket))
+            for path in self._sockets():
+                descriptor = lib.kb_connect(os.fsencode(path))
+                if descriptor >= 0:
+                    connection = Connection(descriptor)
+                    if self._introduce(connection, path):
+                        return connection
+                elif path == self._paths.socket and -descriptor not in (errno.ENOENT, errno.ECONNREFUSED):
+                    raise KernelError(-descriptor, "connect to the monitor at", str(path))
             if not self._start():
                 time.sleep(_MOMENT_S)  # somebody else is starting one, or the old one is just going
-        raise MonitorError(
-            f"the monitor of {self._paths.root} does not answer", hint=f"see {self._paths.runtime / 'monitor.log'}"
-        )
+        raise MonitorError(f"the monitor of {self._paths.root} does not answer", hint=self._where_to_look())
+
+    def _sockets(self) -> Iterator[Path]:
+        """Where the monitor may be reached: our own place first, then the one that its starter wrote down."""
+        yield self._paths.socket
+        written = self._written_socket()
+        if written not in (None, self._paths.socket):
+            yield written
+
+    def _written_socket(self) -> Path | None:
+        """That of the monitor which lives, or of the last one. A copy of a store has that of another store."""
+        with contextlib.suppress(OSError):
+            path = Path(os.fsdecode(self._paths.lock.read_bytes()))
+            if path.is_absolute() and path.parts[-2:] == self._paths.socket.parts[-2:]:
+                return path
+        return None
+
+    def _where_to_look(self) -> str:
+        *_, path = self._sockets()
+        log = path.with_name(_LOG)
+        return f"see {log}" if log.exists() else f"its socket should be {path}, which this process does not see"
 
     def prepare(self, name: str, plan: Plan) -> None:
         """Has the monitor run the outside part of `plan`, which fills descriptors of its own; a monitor that is started
@@ -142,13 +163,14 @@ class Monitor:
         with self.connection() as connection:
             self._run_setup(connection, plan, 0)
 
-    def _introduce(self, connection: Connection) -> bool:
-        """Tells a monitor what it needs to know; False where it was going at that moment.
+    def _introduce(self, connection: Connection, path: Path) -> bool:
+        """Tells the monitor at `path` what it needs to know; False where it was going at that moment.
 
         One that is new cleans up first after a predecessor that was killed. Whoever comes first has it do so, and it
         does so once: until then there are no containers of its own, and what was listed is left over."""
         try:
-            answer = self._run_setup(connection, self._setup.plan, self._setup.pool)
+            there = self._setup if path == self._paths.socket else self._setup.with_runtime(path.parent)
+            answer = self._run_setup(connection, there.plan, there.pool)
             if not answer.status:
                 *plans, last = recovery_plans(self._paths, self._setup.parents)
                 for plan in plans:
@@ -206,26 +228,32 @@ class Monitor:
             raise StoreError(f"could not start a monitor: {what}: {reason}") from error
 
     def _start_alone(self) -> bool:
-        lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         else:
             self._paths.runtime.mkdir(mode=0o700, exist_ok=True)
+            self._write_socket(lock)
             self._spawn(lock)
             return True
         finally:
             os.close(lock)
+
+    def _write_socket(self, lock: int) -> None:
+        path = os.fsencode(self._paths.socket)
+        if os.pread(lock, len(path) + 1, 0) != path:
+            with contextlib.suppress(OSError):  # a full disk: those who look elsewhere will not find it
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, path, 0)
 
     def _spawn(self, lock: int) -> None:
         self._paths.socket.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, contextlib.ExitStack() as stack:
             listener.bind(os.fspath(self._paths.socket))
             listener.listen(64)
-            log = os.open(
-                self._paths.runtime / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
+            log = os.open(self._paths.runtime / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, log)
             folder = os.open(self._paths.runtime, os.O_PATH | os.O_CLOEXEC)
             stack.callback(os.close, folder)
@@ -249,7 +277,7 @@ class Monitor:
             os.close(program)
         _, status = os.waitpid(pid, 0)
         if status:
-            raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / 'monitor.log'}")
+            raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / _LOG}")
 
     def _map_ids(self, monitor: socket.socket) -> None:
         """The monitor says its pid once it has a user namespace, and waits for its ids."""

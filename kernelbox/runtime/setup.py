@@ -3,6 +3,7 @@ namespace is made ready, and what to remove when it goes."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,15 @@ class Setup:
     pool: int
     parents: Sequence[Group] = ()
 
+    def with_runtime(self, folder: Path) -> Setup:
+        """The same for a monitor whose runtime folder is another than this process would have chosen."""
+        last = (*self.plan.last[:-1], _remove_runtime(folder))
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, last=last))
+
+
+def _remove_runtime(folder: Path) -> RemoveCgroup:
+    return RemoveCgroup(str(folder), NONE, "runtime", tries=1, flags=MAY_FAIL)
+
 
 def parent_slot(path: str) -> str:
     """The name of the descriptor of a folder that control groups are made in."""
@@ -118,7 +128,7 @@ def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int, attach
         for group in reversed(parents)
         if "kernelbox" in group.path.parts
     ]
-    goodbye.append(RemoveCgroup(str(paths.runtime), NONE, "runtime", tries=1, flags=MAY_FAIL))
+    goodbye.append(_remove_runtime(paths.runtime))
     first = lib.KB_SHARED_SLOTS
     return Setup(
         Plan(tuple(steps), tuple(recipe), tuple(goodbye)), {n: first + i for i, n in enumerate(names)}, pool, parents
