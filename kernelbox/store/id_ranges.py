@@ -2,7 +2,7 @@
 
 A range is held by a lock on one byte of a file that all stores of this user share (open file description locks,
 fcntl(2)): the kernel releases it with the last descriptor, so that no crash can leak a range and no record can be out
-of date.
+of date. Ids that the machine has given to accounts, or to their containers (subuid(5)), are never in a range.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import fcntl
 import os
 import struct
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernelbox.errors import NotSupported
+from kernelbox.errors import NotSupported, StoreError
 from kernelbox.native import check as check_native
 from kernelbox.native import ffi, lib
 
@@ -26,6 +27,7 @@ COUNT = 65_536
 _FIRST = 524_288
 _RANGES = (1 << 31) // COUNT - _FIRST // COUNT - 1
 _F_OFD_SETLK = 37
+_MOST_FREE = 32  # with two mounts each, an eighth of the usual limit of open files
 _MOST_MOUNTS = 16
 
 
@@ -41,8 +43,9 @@ class IdRange:
     mounts: OrderedDict[tuple[str, int, int], int] = field(default_factory=OrderedDict, repr=False)
 
     def mapped(self, path: str) -> int:
-        """A detached mount of the folder `path`, its ids mapped as in `userns`; stays this object's. It is kept for the
-        next container of this range: making one is quick, but ending one waits for every processor.
+        """A detached mount of the folder `path`, its ids mapped as in `userns`; stays this object's, at least until the
+        range is given back. It is kept for the next container of this range: making one is quick, but ending one waits
+        for every processor.
 
         Raises KernelError where the file system cannot map ids."""
         status = os.stat(path)
@@ -57,18 +60,25 @@ class IdRange:
                 os.close(tree)
                 raise
             found = self.mounts[key] = tree
-            while len(self.mounts) > _MOST_MOUNTS:
-                os.close(self.mounts.popitem(last=False)[1])
         self.mounts.move_to_end(key)
         return found
 
+    def close_mounts(self, most: int = 0) -> None:
+        """Keeps the `most` that were used last. Not while a container is being launched with them."""
+        while len(self.mounts) > most:
+            os.close(self.mounts.popitem(last=False)[1])
+
 
 class IdRanges:
-    """Hands out ranges and keeps those that came back, with their user namespaces, for the next container."""
+    """Hands out ranges and keeps those that came back, with their user namespaces, for the next container.
 
-    def __init__(self, folder: Path) -> None:
+    `etc` has the accounts of the machine; they are read once."""
+
+    def __init__(self, folder: Path, etc: Path = Path("/etc")) -> None:
         self._file = folder / "id-ranges.lock"
-        self._free: list[IdRange] = []
+        self._etc = etc
+        self._foreign: bytes | None = None
+        self._free: deque[IdRange] = deque()
         self._mutex = threading.Lock()
         self._closed = False
 
@@ -77,9 +87,11 @@ class IdRanges:
         with self._mutex:
             if self._free:
                 return self._free.pop()
+            if self._foreign is None:
+                self._foreign = _foreign_ranges(self._etc)
         lock = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            number = self._lock_free_byte(lock)
+            number = self._lock_free_byte(lock, self._foreign)
             userns = self._make_userns(_FIRST + number * COUNT)
         except BaseException:
             os.close(lock)
@@ -88,32 +100,36 @@ class IdRanges:
 
     def give(self, taken: IdRange) -> None:
         """Back, once no process of the container is left."""
+        taken.close_mounts(_MOST_MOUNTS)
         with self._mutex:
             if not self._closed:
                 self._free.append(taken)
-                return
+                if len(self._free) <= _MOST_FREE:
+                    return
+                taken = self._free.popleft()
         self._release(taken)
 
     def close(self) -> None:
         """Releases what is not in use; what comes back later is released then. Idempotent."""
         with self._mutex:
-            free, self._free, self._closed = self._free, [], True
+            free, self._free, self._closed = self._free, deque(), True
         for each in free:
             self._release(each)
 
     @staticmethod
     def _release(taken: IdRange) -> None:
-        while taken.mounts:
-            os.close(taken.mounts.popitem()[1])
+        taken.close_mounts()
         os.close(taken.userns)
         os.close(taken.lock)
 
     @staticmethod
-    def _lock_free_byte(lock: int) -> int:
+    def _lock_free_byte(lock: int, foreign: bytes) -> int:
         # Processes begin at different places, so that they seldom ask for the same one.
         begin = os.getpid() * 61 % _RANGES
         for offset in range(_RANGES):
             number = (begin + offset) % _RANGES
+            if foreign[number]:
+                continue
             try:
                 fcntl.fcntl(lock, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
             except OSError as error:
@@ -121,7 +137,10 @@ class IdRanges:
                     raise
             else:
                 return number
-        raise NotSupported(f"all {_RANGES} ranges of ids are in use", hint="end some containers")
+        left = foreign.count(0)
+        if not left:
+            raise NotSupported("accounts of this machine have all ids", hint="see /etc/subuid and /etc/subgid")
+        raise NotSupported(f"all {left} ranges of ids are in use", hint="end some containers")
 
     @staticmethod
     def _make_userns(start: int) -> int:
@@ -133,3 +152,36 @@ class IdRanges:
             hint="kernelbox doctor says whether this machine allows them",
         )
         return int(descriptors[0])
+
+
+def _foreign_ranges(etc: Path) -> bytes:
+    """A byte for each range: not 0 where the machine's accounts, or those who may map ids, have some of it."""
+    found = bytearray(_RANGES)
+    for start, count in _given_ids(etc):
+        first = max((start - _FIRST) // COUNT, 0)
+        end = min((start + count - 1 - _FIRST) // COUNT + 1, _RANGES)
+        if count > 0 and first < end:
+            found[first:end] = b"\1" * (end - first)
+    return bytes(found)
+
+
+def _given_ids(etc: Path) -> Iterator[tuple[int, int]]:
+    """(first id, how many), from passwd(5), group(5), subuid(5) and subgid(5)."""
+    for fields in _entries(etc / "passwd"):
+        yield from ((int(each), 1) for each in fields[2:4] if each.isdigit())
+    for fields in _entries(etc / "group"):
+        yield from ((int(each), 1) for each in fields[2:3] if each.isdigit())
+    for name in ("subuid", "subgid"):
+        for _, *numbers in _entries(etc / name):
+            if len(numbers) == 2 and all(each.isdigit() for each in numbers):
+                yield int(numbers[0]), int(numbers[1])
+
+
+def _entries(path: Path) -> Iterator[list[bytes]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"could not read {path}, which says whose ids are whose: {error.strerror}") from error
+    yield from (line.split(b":") for line in content.splitlines())
