@@ -7,6 +7,7 @@ that a container needs get a directory. Mirror image of v2.py.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,9 +178,14 @@ def _devices(lines: Sequence[str]) -> Writes:
 
 
 def _disks(block: Path) -> list[str]:
-    """The "major:minor" of real disks: those made of others (loop, dm, md) would count every byte twice."""
-    disks = [path.parent for path in block.glob("*/device") if (path.with_name("removable")).read_text().strip() == "0"]
-    return sorted((disk / "dev").read_text().strip() for disk in disks)
+    """The "major:minor" of real disks: those made of others (loop, dm, md) would count every byte twice. A path of a
+    multipath NVMe disk is hidden and has no number, and any disk may be pulled out while we look."""
+    found = []
+    for device in block.glob("*/device"):
+        with contextlib.suppress(OSError):
+            if device.with_name("removable").read_text().strip() == "0":
+                found.append(device.with_name("dev").read_text().strip())
+    return sorted(found)
 
 
 _WRITERS = {"cpu": _cpu, "memory": _memory, "pids": _pids, "blkio": _blkio}

@@ -271,3 +271,15 @@ def test_v1_has_disks_count_bytes(tmp_path: Path) -> None:
     assert base.writes == (("blkio.throttle.read_bps_device", "254:0 0"),)
     counter.write_text("254:16 Read 0\n254:0 Read 0\nTotal 0\n")
     assert machine.root / "blkio" not in [g.path for g in detect(machine.root, machine.proc, block).parents("k")]
+
+
+def test_v1_disks_that_have_no_number(tmp_path: Path) -> None:
+    machine = trees.hybrid(tmp_path)
+    block = tmp_path / "block"
+    for name in ("nvme0c0n1", "nvme0n1", "sdz"):
+        disk(block, name, "259:0")
+    (block / "nvme0c0n1/dev").unlink()  # a path of the multipath disk nvme0n1
+    (block / "sdz/removable").unlink()  # pulled out
+    (machine.root / "blkio/blkio.throttle.io_service_bytes_recursive").write_text("Total 0\n")
+    base = next(g for g in detect(machine.root, machine.proc, block).parents("k") if g.path == machine.root / "blkio")
+    assert base.writes == (("blkio.throttle.read_bps_device", "259:0 0"),)
