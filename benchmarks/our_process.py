@@ -1,23 +1,33 @@
 """An interpreter that starts containers when it is told to: `our_process.py ROOTFS STORE HEAP_MB BUSY`.
 
-A line of JSON in, a line out: {"do": "run"} gives {"seconds"} of one `box.run`; {"do": "rate", "threads", "count"} the
-seconds for that many; {"do": "memory", "containers"} the monitor's private bytes with so many idle containers;
-{"do": "explain"} the launch of one run as text.
+A line of JSON in, a line out, or {"error": why not}. {"do": "run"} gives the {"seconds"} of one `box.run`, and
+{"do": "first"} of a fresh engine's first; {"do": "burst", "threads", "count"} those of that many; all three with the
+steps of {"launches"}. {"do": "interrupt", "mark"} says {"ready": true}, waits for SIGINT and then gives {"returned"},
+when it was over (CLOCK_MONOTONIC); {"do": "memory", "containers"} private bytes with so many idle containers.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import kernelbox
+from kernelbox import Engine, RunResult
+from kernelbox.engine.job import Job
+from kernelbox.errors import RunInterrupted
+
+STUBBORN = "trap '' TERM INT HUP; sleep {mark} & echo ready; while :; do wait; done"
+IDLE = "echo ready; exec sleep 1000000"
+EXPLAINED = 20
+"""Of how many starts of a burst the steps are told: of the last ones."""
 
 
 class BusyThread:
@@ -43,22 +53,6 @@ class BusyThread:
         self.gate.clear()
 
 
-def once(box: kernelbox.Engine, image: str) -> kernelbox.RunResult:
-    return box.run(image, ["true"], check=True)
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def rate(box: kernelbox.Engine, image: str, threads: int, count: int) -> float:
-    """Seconds for `count` runs from `threads` threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        return seconds_of(lambda: list(pool.map(lambda _: once(box, image), range(count))))
-
-
 def private_bytes(process: Path) -> int:
     """What would be free if the process ended (proc_pid_smaps(5))."""
     rows = (line.split() for line in (process / "smaps_rollup").read_text().splitlines()[1:])
@@ -70,53 +64,139 @@ def holds(process: Path, folder: Path) -> bool:
     return any(link.readlink().is_relative_to(folder) for link in (process / "fd").iterdir())
 
 
-def monitor_memory(store: Path) -> int:
-    """Private bytes of the monitor of `store`, with those of its helpers: the holders of its lock."""
+def monitor_memory(store: Path) -> int | None:
+    """Private bytes of the monitor of `store` and of its sweeper; None where they are closed to this user."""
     found = []
     for process in Path("/proc").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             if process.name.isdigit() and (process / "comm").read_text().startswith("kb-") and holds(process, store):
                 found.append(private_bytes(process))
-    if not found:
-        raise SystemExit("there is no monitor whose memory this user may read")
-    return sum(found)
+    return sum(found) if found else None
 
 
-def memory(box: kernelbox.Engine, image: str, store: Path, containers: int) -> int:
-    once(box, image)
-    jobs = [box.start(image, ["sleep", "100000"]) for _ in range(containers)]
-    try:
-        return monitor_memory(store)
-    finally:
-        for job in jobs:
-            job.kill()
-        for job in jobs:
-            job.wait()
+def heap_of(megabytes: int) -> mmap.mmap | None:
+    """Private memory in small pages, all of them in use: a fork would have to copy the table of them."""
+    if not megabytes:
+        return None
+    memory = mmap.mmap(-1, megabytes << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without huge pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    for at in range(0, len(memory), mmap.PAGESIZE):
+        memory[at] = 1
+    return memory
 
 
-def answer(
-    question: dict[str, Any], box: kernelbox.Engine, image: str, store: Path, busy: BusyThread | None
-) -> dict[str, object]:
-    match question:
-        case {"do": "run"}:
-            with busy or nullcontext():
-                return {"seconds": seconds_of(lambda: once(box, image))}
-        case {"do": "rate", "threads": threads, "count": count}:
-            return {"seconds": rate(box, image, threads, count)}
-        case {"do": "memory", "containers": containers}:
-            return {"bytes": memory(box, image, store, containers)}
-        case {"do": "explain"}:
-            return {"text": once(box, image).explain().to_string()}
-    raise SystemExit(f"cannot do {question}")
+def say(answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+class Interpreter:
+    """What is asked of one interpreter. Its engine is made by the first question."""
+
+    def __init__(self, rootfs: str, store: Path, busy: BusyThread | None) -> None:
+        self.image = f"dir:{rootfs}"
+        self.store = store
+        self.busy = busy
+        self.box: Engine | None = None
+
+    def engine(self) -> Engine:
+        if self.box is None:
+            self.box = Engine(root=self.store)
+        return self.box
+
+    def close(self) -> None:
+        if self.box is not None:
+            self.box.close()
+
+    def run_true(self) -> RunResult:
+        return self.engine().run(self.image, ["true"], check=True)
+
+    def wait_swept(self) -> None:
+        """As Engine.close does: until everything that ended containers left has been deleted."""
+        monitor = self.engine()._monitor
+        if monitor is not None:
+            monitor.wait_swept()
+
+    def answer(self, question: dict[str, Any]) -> dict[str, object]:
+        match question:
+            case {"do": "run"}:
+                with self.busy or nullcontext():
+                    return self.one_run()
+            case {"do": "first"}:
+                assert self.box is None
+                return self.one_run()
+            case {"do": "burst", "threads": threads, "count": count}:
+                return self.burst(threads, count)
+            case {"do": "interrupt", "mark": mark}:
+                return {"returned": self.interrupted(mark)}
+            case {"do": "memory", "containers": containers}:
+                return self.memory(containers)
+        raise ValueError(f"cannot do {question}")
+
+    def one_run(self) -> dict[str, object]:
+        begun = time.perf_counter()
+        run = self.run_true()
+        seconds = time.perf_counter() - begun
+        self.wait_swept()
+        return {"seconds": seconds, "launches": [steps_of(seconds, run)]}
+
+    def burst(self, threads: int, count: int) -> dict[str, object]:
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(threads) as pool:
+            runs = list(pool.map(lambda _: self.run_true(), range(count)))
+        self.wait_swept()
+        seconds = time.perf_counter() - begun
+        return {"seconds": seconds, "launches": [steps_of(run.duration, run) for run in runs[-EXPLAINED:]]}
+
+    def interrupted(self, mark: str) -> float:
+        """When `box.run` gave up what it waited for: a program that is marked so and ignores polite signals."""
+        command = ["sh", "-c", STUBBORN.format(mark=mark)]
+        try:
+            self.engine().run(self.image, command, on_output=lambda *_: say({"ready": True}))
+        except RunInterrupted:
+            return time.perf_counter()
+        raise RuntimeError("the program ended before it was interrupted")
+
+    def memory(self, containers: int) -> dict[str, object]:
+        self.run_true()
+        with ExitStack() as stack:
+            for _ in range(containers):
+                self.start_idle(stack)
+            return {"monitor": monitor_memory(self.store), "interpreter": private_bytes(Path("/proc/self"))}
+
+    def start_idle(self, stack: ExitStack) -> None:
+        """A container that runs, and then sleeps until the end of the block."""
+        ready = threading.Event()
+        job = self.engine().start(self.image, ["sh", "-c", IDLE], on_output=lambda *_: ready.set())
+        stack.callback(end, job)
+        while not ready.wait(0.05):
+            if job.done:
+                job.wait()
+                raise RuntimeError("an idle container ended")
+
+
+def steps_of(seconds: float, run: RunResult) -> dict[str, object]:
+    return {"seconds": seconds, "steps": [asdict(row) for row in run.trace]}
+
+
+def end(job: Job) -> None:
+    job.kill()
+    job.wait()
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     rootfs, store, heap, busy = sys.argv[1:]
-    ballast = b"\1" * (int(heap) << 20)
-    busy_thread = BusyThread() if busy == "1" else None
-    with kernelbox.Engine(root=store) as box:
+    ballast = heap_of(int(heap))
+    interpreter = Interpreter(rootfs, Path(store), BusyThread() if busy == "1" else None)
+    try:
         for line in sys.stdin:
-            print(json.dumps(answer(json.loads(line), box, f"dir:{rootfs}", Path(store), busy_thread)), flush=True)
+            try:
+                say(interpreter.answer(json.loads(line)))
+            except Exception as error:  # whatever it is, the other questions can still be answered
+                say({"error": f"{type(error).__name__}: {error}"})
+    finally:
+        interpreter.close()
     del ballast
 
 

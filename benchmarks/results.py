@@ -3,54 +3,112 @@
 from __future__ import annotations
 
 import json
-import statistics
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import report
 import summary
-from contenders import KERNELBOX
+from contenders import CONTENDERS
+from launches import Launches
+from picture import picture
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One measured start, in the order in which they were made."""
+
+    round: int
+    rest_ms: int
+    contender: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """`count` starts from several threads at once."""
+
+    round: int
+    contender: str
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was not measured: `who` at which `attempt`, and why."""
+
+    who: str
+    attempt: str
+    reason: str
 
 
 @dataclass(slots=True)
 class Results:
-    """`seconds`, `rates` (starts per second) and `refused` (why it was not measured) are by contender; `memory` is the
-    monitor's private bytes by the number of idle containers; `imports` are seconds."""
+    """`figures` are seconds by what was measured; `memory` is private bytes of the monitor and of the interpreter, by
+    the number of idle containers; `launches` are the steps of our starts, which have a file of their own; `notes` say
+    what the machine would not do for the benchmark."""
 
-    machine: dict[str, object]
-    refused: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    rates: dict[str, list[float]] = field(default_factory=dict)
-    imports: list[float] = field(default_factory=list)
-    memory: dict[int, float] = field(default_factory=dict)
-    launch: str = ""
+    machine: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+    starts: list[Start] = field(default_factory=list)
+    bursts: list[Burst] = field(default_factory=list)
+    figures: dict[str, list[float]] = field(default_factory=dict)
+    memory: dict[str, dict[int, int]] = field(default_factory=dict)
+    launches: Launches = field(default_factory=Launches)
+    refused: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def text(self) -> str:
-        parts = ["\n".join(f"{name}: {value}" for name, value in self.machine.items() if name != "versions")]
-        parts.append(summary.starts_table(self.seconds, KERNELBOX))
-        rates = ((name, f"{statistics.median(values):.1f}") for name, values in self.rates.items())
-        parts.append(summary.table([("two threads at once", "starts/s"), *rates]))
-        imports = summary.summarise([1000 * value for value in self.imports])
-        parts.append(f"import kernelbox: {imports.median:.1f} ms ({imports.low:.1f} to {imports.high:.1f})")
-        if self.memory:
-            parts += [self.memory_text(), "One launch, step by step (run.explain()):\n" + self.launch]
-        parts += [f"{name}: not measured: {reason}" for name, reason in self.refused.items()]
-        return "\n\n".join(parts)
+    def refuse(self, who: str, attempt: str, reason: object) -> None:
+        self.refused.append(Refusal(who, attempt, str(reason) or type(reason).__name__))
 
-    def memory_text(self) -> str:
-        least, most = min(self.memory), max(self.memory)
-        each = (self.memory[most] - self.memory[least]) / (most - least)
-        return f"monitor: {self.memory[least] / 1e6:.2f} MB private memory, and {each / 1000:.1f} kB per idle container"
+    def pauses(self) -> list[int]:
+        """After which milliseconds of rest there are starts, from the shortest on."""
+        return sorted({start.rest_ms for start in self.starts})
 
-    def caption(self) -> str:
-        found = self.machine
-        return f"{found['cpu']}, {found['cores']} cores, Linux {found['kernel']}, cgroups {found['cgroups']}"
+    def rounds(self, pause: int) -> dict[str, dict[int, float]]:
+        """Seconds of a start after such a rest, by contender in the order of the table, and by round."""
+        found: dict[str, dict[int, float]] = {}
+        chosen = [start for start in self.starts if start.rest_ms == pause]
+        for contender in CONTENDERS:
+            mine = {start.round: start.seconds for start in chosen if start.contender == contender.name}
+            if mine:
+                found[contender.name] = mine
+        return found
+
+    def seconds(self, pause: int) -> dict[str, list[float]]:
+        return {name: list(rounds.values()) for name, rounds in self.rounds(pause).items()}
+
+    def rates(self) -> dict[str, list[float]]:
+        """Starts per second, by contender in the order of the table."""
+        found: dict[str, list[float]] = {}
+        for contender in CONTENDERS:
+            mine = [burst.count / burst.seconds for burst in self.bursts if burst.contender == contender.name]
+            if mine:
+                found[contender.name] = mine
+        return found
 
     def write(self, folder: Path) -> str:
-        """Keep the raw samples, the table and the picture in `folder`; returns the table."""
+        """Keep the raw samples, the table and the picture in `folder`; returns the table. The samples come first: they
+        are kept whatever becomes of the rest."""
         folder.mkdir(parents=True, exist_ok=True)
-        text = self.text()
-        (folder / "samples.json").write_text(json.dumps(asdict(self), indent=1))
-        (folder / "hyperfine.json").write_text(json.dumps(summary.hyperfine(self.seconds), indent=1))
+        kept = asdict(replace(self, launches=Launches()))
+        del kept["launches"]
+        (folder / "samples.json").write_text(json.dumps(kept, indent=1))
+        seconds = {summary.after(pause): self.seconds(pause) for pause in self.pauses()}
+        (folder / "hyperfine.json").write_text(json.dumps(summary.hyperfine(seconds), indent=1))
+        self.launches.write(folder / "steps.csv")
+        if seconds:
+            (folder / "picture.svg").write_text(picture(seconds, self.caption()))
+        text = report.text(self)
         (folder / "table.txt").write_text(text + "\n")
-        (folder / "picture.svg").write_text(summary.picture(self.seconds, self.caption()))
         return text
+
+    def caption(self) -> Sequence[str]:
+        facts: Mapping[str, object] = {**self.machine, **self.settings}
+        return (
+            f"{facts.get('processor')}, {facts.get('processors')} processors, Linux {facts.get('kernel')}, "
+            f"cgroups {facts.get('cgroups')}, stores on {facts.get('file system of the stores')}, "
+            f"user {facts.get('user')}, Python {facts.get('python')}",
+            f"{facts.get('measured')}, kernelbox {facts.get('kernelbox')}, {facts.get('rounds')} in random order",
+        )

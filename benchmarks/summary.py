@@ -1,36 +1,85 @@
-"""Raw samples to medians with confidence intervals, and those to a table, hyperfine's JSON and a picture (SVG)."""
+"""Raw samples to medians with intervals that assume nothing about how the samples are distributed."""
 
 from __future__ import annotations
 
 import math
 import random
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
-Scale = Callable[[float], float]
-"""Milliseconds to a horizontal place in the picture."""
-
+CONFIDENCE = 0.95
 RESAMPLES = 2000
+FEWEST_PAIRS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """In the samples' unit; `low` and `high` bound the median with 95 % confidence (percentile bootstrap)."""
+    """In the samples' unit. The true median lies between `low` and `high` with the probability `confidence`."""
 
     median: float
     low: float
     high: float
+    confidence: float
     least: float
+    most: float
     count: int
 
+    def interval(self, places: int) -> str:
+        """Says so where there are too few samples for 95 %."""
+        if self.count < 2:
+            return "-"
+        few = "" if self.confidence >= CONFIDENCE else f" ({100 * self.confidence:.0f} %)"
+        return f"{self.low:.{places}f} to {self.high:.{places}f}{few}"
 
-def summarise(samples: Sequence[float]) -> Summary:
+
+def left_off(count: int) -> tuple[int, float]:
+    """How many of `count` ordered samples may be left off at each end so that the others still enclose the median with
+    95 %, and with how many they do: the number of samples below a median is binomial. 0 where all are too few."""
+    tail, dropped = 0.5**count, 0
+    while dropped + 1 < count / 2:
+        more = tail + math.comb(count, dropped + 1) * 0.5**count
+        if 1 - 2 * more < CONFIDENCE:
+            break
+        tail, dropped = more, dropped + 1
+    return dropped, max(1 - 2 * tail, 0.0)
+
+
+def summarise(samples: Sequence[float], unit: float = 1.0) -> Summary:
+    """Of samples that are multiplied by `unit` first."""
+    ordered = sorted(unit * value for value in samples)
+    dropped, confidence = left_off(len(ordered))
+    low, high = ordered[dropped], ordered[-1 - dropped]
+    return Summary(statistics.median(ordered), low, high, confidence, ordered[0], ordered[-1], len(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Of two medians, with its 95 % interval (bootstrap over the rounds, in which both were measured)."""
+
+    value: float
+    low: float
+    high: float
+
+    def text(self) -> str:
+        return f"{self.value:.2f}" if math.isnan(self.low) else f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def ratio(of: Mapping[int, float], to: Mapping[int, float]) -> Ratio | None:
+    """Of samples by round; None where no round has both."""
+    pairs = [(of[number], to[number]) for number in sorted(of.keys() & to.keys())]
+    if not pairs:
+        return None
+    value = ratio_of_medians(pairs)
+    if len(pairs) < FEWEST_PAIRS:
+        return Ratio(value, math.nan, math.nan)
     chance = random.Random(1)  # the same samples give the same interval
-    medians = sorted(statistics.median(chance.choices(samples, k=len(samples))) for _ in range(RESAMPLES))
-    low, high = medians[int(RESAMPLES * 0.025)], medians[int(RESAMPLES * 0.975)]
-    return Summary(statistics.median(samples), low, high, min(samples), len(samples))
+    values = sorted(ratio_of_medians(chance.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES))
+    return Ratio(value, values[int(RESAMPLES * 0.025)], values[int(RESAMPLES * 0.975)])
+
+
+def ratio_of_medians(pairs: Sequence[tuple[float, float]]) -> float:
+    return statistics.median(pair[0] for pair in pairs) / statistics.median(pair[1] for pair in pairs)
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
@@ -47,24 +96,17 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("  ".join(cells).rstrip() for cells in aligned)
 
 
-def starts_table(samples: Mapping[str, Sequence[float]], reference: str) -> str:
-    """Milliseconds for each name, and how many times as long as `reference` it takes."""
-    rows = [("one start of `true`", "median ms", "95 % interval", "least", "runs", f"times {reference}")]
-    base = statistics.median(samples[reference]) if reference in samples else math.nan
-    for name, values in samples.items():
-        found = summarise([1000 * value for value in values])
-        ratio = "" if math.isnan(base) else f"{found.median / 1000 / base:.2f}"
-        interval = f"{found.low:.2f} to {found.high:.2f}"
-        rows.append((name, f"{found.median:.2f}", interval, f"{found.least:.2f}", str(found.count), ratio))
-    return table(rows)
+def after(pause: int) -> str:
+    """The condition that a start was measured under."""
+    return f"after {pause} ms of rest" if pause else "right after another one"
 
 
-def hyperfine(samples: Mapping[str, Sequence[float]]) -> dict[str, object]:
-    """The format of `hyperfine --export-json`, which other programs read; seconds."""
+def hyperfine(samples: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, object]:
+    """The format of `hyperfine --export-json`, which other programs read; seconds, by condition and name."""
     return {
         "results": [
             {
-                "command": name,
+                "command": f"{name}, {condition}",
                 "mean": statistics.fmean(values),
                 "stddev": statistics.stdev(values) if len(values) > 1 else None,
                 "median": statistics.median(values),
@@ -72,49 +114,7 @@ def hyperfine(samples: Mapping[str, Sequence[float]]) -> dict[str, object]:
                 "max": max(values),
                 "times": list(values),
             }
-            for name, values in samples.items()
+            for condition, rows in samples.items()
+            for name, values in rows.items()
         ]
     }
-
-
-LEFT, WIDTH, ROW, TOP = 190, 620, 30, 46
-
-
-def picture(samples: Mapping[str, Sequence[float]], caption: str) -> str:
-    """Every sample as a dot on a logarithmic scale of milliseconds, the median as a line, its interval as a box."""
-    values = [1000 * value for row in samples.values() for value in row]
-    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    height = TOP + ROW * len(samples) + 40
-
-    def x(milliseconds: float) -> float:
-        return LEFT + WIDTH * (math.log10(milliseconds) - first) / max(last - first, 1)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 100} {height}" '
-        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
-        '<text x="12" y="20" font-size="14">Milliseconds to start and end a container that runs true</text>',
-    ]
-    for power in range(first, last + 1):
-        at = x(10**power)
-        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{height - 34}" stroke="#ccc"/>')
-        parts.append(f'<text x="{at:.1f}" y="{height - 20}" text-anchor="middle">{10.0**power:g}</text>')
-    for number, (name, row) in enumerate(samples.items()):
-        parts += picture_row(name, [1000 * value for value in row], TOP + ROW * number, x)
-    parts.append(f'<text x="12" y="{height - 4}" fill="#666" font-size="10">{escape(caption)}</text></svg>')
-    return "\n".join(parts)
-
-
-def picture_row(name: str, row: Sequence[float], y: float, x: Scale) -> list[str]:
-    found = summarise(row)
-    colour = "#c0392b" if name.startswith("kernelbox") else "#34608f"
-    middle, width = y + ROW / 2 - 4, max(x(found.high) - x(found.low), 1)
-    dots = (f'<circle cx="{x(value):.1f}" cy="{middle:.1f}" r="2"/>' for value in row)
-    return [
-        f'<text x="{LEFT - 10}" y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>',
-        f'<g fill="{colour}" fill-opacity="0.25">{"".join(dots)}</g>',
-        f'<rect x="{x(found.low):.1f}" y="{y + 3:.1f}" width="{width:.1f}" height="{ROW - 14}" fill="{colour}" '
-        'fill-opacity="0.35"/>',
-        f'<line x1="{x(found.median):.1f}" x2="{x(found.median):.1f}" y1="{y + 1:.1f}" y2="{y + ROW - 9:.1f}" '
-        f'stroke="{colour}" stroke-width="2"/>',
-        f'<text x="{x(max(row)) + 8:.1f}" y="{middle + 4:.1f}">{found.median:.2f}</text>',
-    ]
