@@ -13,6 +13,7 @@ until somebody makes the terminal "raw".
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -79,10 +80,24 @@ def get_size(fd: int) -> Size:
 
 @contextmanager
 def raw(fd: int) -> Iterator[None]:
-    """The terminal hands over every key as it is inside the block, Ctrl-C too; afterwards it is as before."""
-    before = termios.tcgetattr(fd)
-    tty.setraw(fd, termios.TCSADRAIN)
+    """The terminal hands over every key as it is inside the block, Ctrl-C too; afterwards it is as before, unless
+    somebody hung up meanwhile: then there is nothing to restore. Raises KernelError."""
+    with _as_kernel_error("read"):
+        before = termios.tcgetattr(fd)
+    with _as_kernel_error("change"):
+        tty.setraw(fd, termios.TCSADRAIN)
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with _as_kernel_error("restore", hung_up=errno.EIO):
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _as_kernel_error(operation: str, hung_up: int = 0) -> Iterator[None]:
+    """termios has an error of its own, which is no OSError."""
+    try:
+        yield
+    except termios.error as error:
+        if error.args[0] != hung_up:
+            raise KernelError(error.args[0], operation, "the terminal's modes") from error

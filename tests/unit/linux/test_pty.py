@@ -6,6 +6,7 @@ import termios
 
 import pytest
 
+from kernelbox.errors import KernelError
 from kernelbox.linux import pty
 from kernelbox.linux.pty import Size
 
@@ -32,6 +33,16 @@ def test_raw_hands_over_every_key_and_is_undone() -> None:
             os.write(pair.controller.fileno(), b"\x03x")
             assert os.read(terminal, 10) == b"\x03x"
         assert termios.tcgetattr(terminal) == before
+
+
+def test_raw_ends_quietly_where_somebody_hung_up() -> None:
+    with pty.open_pair() as pair, pty.raw(pair.terminal.fileno()):
+        pair.controller.close()
+
+
+def test_raw_of_what_is_no_terminal() -> None:
+    with open("/dev/null") as file, pytest.raises(KernelError, match="could not read the terminal's modes"):
+        pty.raw(file.fileno()).__enter__()
 
 
 def test_not_a_terminal() -> None:
