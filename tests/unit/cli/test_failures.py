@@ -42,9 +42,20 @@ def test_errors_become_a_sentence_and_a_code(
     assert capsys.readouterr().err == text
 
 
-def test_a_mistake_of_ours_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        exit_code_of(lambda: 1 // 0)
+def test_a_fault_of_ours_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(lambda: 1 // 0) == 125
+    first, hint = capsys.readouterr().err.splitlines()
+    assert first.startswith("kernelbox: this is a fault of kernelbox itself: ZeroDivisionError: ")
+    assert hint == "  hint: run it again with KERNELBOX_DEBUG=1, and report what that prints"
+
+
+def test_where_a_fault_is_can_be_seen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("KERNELBOX_DEBUG", "1")
+    assert exit_code_of(lambda: 1 // 0) == 125
+    said = capsys.readouterr().err
+    assert said.startswith("kernelbox: Traceback (most recent call last):\n")
+    assert "1 // 0" in said
+    assert said.endswith("  hint: please report it with the lines above\n")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +90,23 @@ def test_a_reader_that_went_away_is_no_error() -> None:
             [sys.executable, "-m", "kernelbox.cli", "run", "--help"], stdout=broken, stderr=subprocess.PIPE
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "words", "code", "said"),
+    [
+        ("2>/dev/full", "rum", 125, ""),
+        ("2>&-", "rum", 125, ""),
+        (">/dev/full", "version", 125, "kernelbox: could not go on: no space left on device\n"),
+        (">/dev/full", "--help", 125, "kernelbox: could not go on: no space left on device\n"),
+        (">&-", "version", 0, ""),
+        (">&- 2>&-", "run --help", 0, ""),
+    ],
+)
+def test_streams_that_take_nothing(redirected: str, words: str, code: int, said: str) -> None:
+    line = f"exec {sys.executable} -m kernelbox.cli {words} {redirected}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
 
 def test_a_text_that_the_terminal_cannot_show_is_shown_in_part() -> None:
