@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import time
 
+from kernelbox.cli.deadline import Deadline
 from kernelbox.cli.failures import BROKEN_PIPE, say
 from kernelbox.cli.request import Request
 from kernelbox.cli.signals import Relay
@@ -40,7 +40,7 @@ class Session:
         if failure is not None:
             if failure.errno == errno.EPIPE:
                 return BROKEN_PIPE
-            raise KernelError(failure.errno or 0, "write the output")
+            raise failure if isinstance(failure, KernelError) else KernelError(failure.errno or 0, "write the output")
         if relay.killed_by and result.signal:
             return 128 + relay.killed_by
         _say_what_killed(result)
@@ -51,17 +51,20 @@ class Session:
         if request.options.interactive:
             with standard_input() as given:
                 run = self._box.begin(request.image, request.command, request.options, input=given, on_output=output)
-                self._started(run, relay, output)
+                self._wait_started(run)
         else:
             run = self._box.begin(request.image, request.command, request.options, on_output=output)
-            self._started(run, relay, output)
-        return run.wait(request.options.timeout), output.failure
+            self._wait_started(run)
+        relay.attach(run.launch)
+        with Deadline(run.launch, request.options.timeout) as deadline:
+            output.attach(run.launch)
+            result = run.wait(None)
+        return deadline.judged(result), output.failure
 
-    def _started(self, run: Run, relay: Relay, output: Output) -> None:
-        self._run, output.launch = run, run.launch
+    def _wait_started(self, run: Run) -> None:
+        self._run = run
         with run.starting():
             run.launch.wait_started()
-        relay.attach(run.launch)
 
     def _on_terminal(self, relay: Relay) -> tuple[RunResult, OSError | None]:
         from kernelbox.cli import terminal
@@ -70,18 +73,17 @@ class Session:
         if options.interactive:
             terminal.check_keyboard()
         run = self._run = self._box.begin(self._request.image, self._request.command, options, adopt=False)
-        deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        screen, failure, timed_out = TerminalRun(run), None, False
+        screen, failure = TerminalRun(run), None
         relay.attach(run.launch)
-        with terminal.window_size_kept(screen.descriptor):
+        with Deadline(run.launch, options.timeout) as deadline:
             try:
-                timed_out = not terminal.attend(screen.descriptor, keyboard=options.interactive, deadline=deadline)
+                with terminal.window_size_kept(screen.descriptor):
+                    terminal.attend(screen.descriptor, self._streams[0], keyboard=options.interactive)
             except OSError as error:
                 failure = error
-            if timed_out or failure:
-                run.launch.outcome.timed_out = timed_out
                 screen.kill()
-        return screen.wait(), failure
+            result = screen.wait()
+        return deadline.judged(result), failure
 
 
 def _say_what_killed(result: RunResult) -> None:

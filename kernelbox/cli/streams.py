@@ -18,18 +18,29 @@ _CHUNK = 65536
 
 
 class Output:
-    """Writes what comes from the container to `streams`, for its output and its errors.
+    """Writes what comes from the container to `streams`, for its output and its errors, from `attach` on.
 
-    Where that cannot be written any more the container is killed; `failure` says why."""
+    That may wait for a reader for as long as it takes. Where nothing can be written any more the container is killed;
+    `failure` says why."""
 
     def __init__(self, streams: tuple[int, int]) -> None:
         self.failure: OSError | None = None
-        self.launch: Launch | None = None
         self._streams = streams
+        self._launch: Launch | None = None
+        self._early: list[tuple[int, bytes]] = []
+
+    def attach(self, launch: Launch) -> None:
+        """The container runs, and may be killed now: what it said until then is written."""
+        self._launch = launch
+        for stream, chunk in self._early:
+            self(stream, chunk)
+        self._early.clear()
 
     def __call__(self, stream: int, chunk: bytes) -> None:
-        assert self.launch is not None
-        outcome = self.launch.outcome
+        if self._launch is None:
+            self._early.append((stream, chunk))
+            return
+        outcome = self._launch.outcome
         outcome.out.clear()  # what was shown need not be kept: output may be endless
         outcome.err.clear()
         if self.failure is not None:
@@ -38,7 +49,7 @@ class Output:
             write(self._streams[stream - 1], chunk)
         except OSError as error:
             self.failure = error
-            self.launch.kill()
+            self._launch.kill()
 
 
 def write(descriptor: int, content: bytes) -> None:
@@ -68,9 +79,18 @@ def standard_input() -> Iterator[IO[bytes]]:
         yield file
 
 
+def _read() -> bytes:
+    """What comes next; also where reading does not block, because a program that shares the stream set it so."""
+    while True:
+        try:
+            return os.read(0, _CHUNK)
+        except BlockingIOError:
+            select.select([0], [], [])
+
+
 def _copy(writing: int) -> None:
     try:
-        while content := os.read(0, _CHUNK):
+        while content := _read():
             os.write(writing, content)
     except OSError:  # either end has gone: the container will not read, or the terminal was closed
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -49,17 +48,17 @@ def window_size_kept(controller: int) -> Iterator[None]:
         signal.signal(signal.SIGWINCH, before)
 
 
-def attend(controller: int, *, keyboard: bool, deadline: float | None = None) -> bool:
-    """Copies until the terminal ends (true), or `deadline`, a time of the monotonic clock, has passed (false).
+def attend(controller: int, output: int, *, keyboard: bool) -> None:
+    """Copies what is shown to `output`, and with `keyboard` what is typed, until the terminal ends.
 
-    Our own terminal hands over every key meanwhile, Ctrl-C too. Raises OSError where our output cannot be written."""
+    Our own terminal hands over every key meanwhile, Ctrl-C too. Raises OSError where the output cannot be written."""
     with ExitStack() as stack:
         if keyboard:
             stack.enter_context(pty.raw(0))
-        return _copy(controller, keyboard, deadline)
+        _copy(controller, output, keyboard)
 
 
-def _copy(controller: int, keyboard: bool, deadline: float | None) -> bool:
+def _copy(controller: int, output: int, keyboard: bool) -> None:
     os.set_blocking(controller, False)
     poller = select.poll()
     keys = b""
@@ -67,21 +66,18 @@ def _copy(controller: int, keyboard: bool, deadline: float | None) -> bool:
         poller.register(controller, select.POLLIN | (select.POLLOUT if keys else 0))
         if keyboard and not keys:
             poller.register(0, select.POLLIN)
-        left = None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
-        events = dict(poller.poll(left))
-        if not events and deadline is not None and time.monotonic() >= deadline:
-            return False
-        if events.get(controller, 0) & _READY and not _show(controller):
-            return True
+        events = dict(poller.poll())
+        if events.get(controller, 0) & _READY and not _show(controller, output):
+            return
         if events.get(0, 0) & _READY:
-            keys = _read_keys()
-            keyboard = bool(keys)
             poller.unregister(0)
+            read = _read_keys()
+            keys, keyboard = read or b"", read != b""
         if keys:
             keys = _type(controller, keys)
 
 
-def _show(controller: int) -> bool:
+def _show(controller: int, output: int) -> bool:
     """What there is to see; false at the end, when no process of the container has the terminal open."""
     try:
         content = os.read(controller, _CHUNK)
@@ -89,14 +85,16 @@ def _show(controller: int) -> bool:
         return True
     except OSError:  # EIO
         return False
-    write(1, content)
+    write(output, content)
     return bool(content)
 
 
-def _read_keys() -> bytes:
-    """Empty where our terminal has gone."""
+def _read_keys() -> bytes | None:
+    """Empty where our terminal has gone; None where somebody else took the keys."""
     try:
         return os.read(0, _CHUNK)
+    except BlockingIOError:
+        return None
     except OSError:
         return b""
 
