@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 Kind = Literal["a", "b", "c"]
+_MOST = (1 << 31) - 1
+"""More than any device has (the kernel keeps 12 and 20 bits); an eBPF instruction compares with 31 bits and a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,23 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Allow or deny `access` (some of "rwm") to devices; None stands for every number, kind "a" for both kinds."""
+    """Allow or deny `access` (some of "rwm") to devices; None stands for every number, kind "a" for both kinds.
+
+    -1 becomes None, as runc has it. Raises InvalidOption for what no device can have."""
 
     allow: bool
     kind: Kind = "a"
     major: int | None = None
     minor: int | None = None
     access: str = "rwm"
+
+    def __post_init__(self) -> None:
+        for name in ("major", "minor"):
+            number = getattr(self, name)
+            if number == -1:
+                object.__setattr__(self, name, None)
+            elif number is not None and not 0 <= number <= _MOST:
+                raise InvalidOption(f"{number} is not a device number: they end at {_MOST}")
 
     def __str__(self) -> str:
         numbers = ":".join("*" if number is None else str(number) for number in (self.major, self.minor))
@@ -99,7 +111,7 @@ DEFAULT_RULES = (
 """What a container may use where nothing is asked: the default files and its own terminals."""
 
 _Devices = tuple[Kind, int | None, int | None]
-_RULE = re.compile(r"([abc]) (?:(\d+|\*):(\d+|\*)) ([rwm]{1,3})")
+_RULE = re.compile(r"([abc]) (?:([0-9]{1,10}|\*):([0-9]{1,10}|\*)) ([rwm]{1,3})")
 _ACCESS = {"m": lib.BPF_DEVCG_ACC_MKNOD, "r": lib.BPF_DEVCG_ACC_READ, "w": lib.BPF_DEVCG_ACC_WRITE}
 _KIND = {"b": lib.BPF_DEVCG_DEV_BLOCK, "c": lib.BPF_DEVCG_DEV_CHAR}
 _EVERY = "rwm"
@@ -117,8 +129,6 @@ def parse_rule(text: str, *, allow: bool = True) -> Rule:
 
 
 def _number(text: str) -> int | None:
-    if text != "*" and int(text) >= 1 << 31:
-        raise InvalidOption(f"{text} is not a device number")
     return None if text == "*" else int(text)
 
 

@@ -138,6 +138,21 @@ def test_program_against_a_plain_reading(
     assert answer == plainly(rules, kind, access, major, minor)
 
 
+@pytest.mark.parametrize("number", [1 << 31, 1 << 32, 1 << 63, -2])
+def test_numbers_that_no_device_has(number: int) -> None:
+    for numbers in ((number, 0), (0, number), (None, number)):
+        with pytest.raises(InvalidOption, match=f"{number} is not a device number"):
+            Rule(True, "c", *numbers)
+
+
+def test_the_largest_number_and_the_one_for_all() -> None:
+    most = (1 << 31) - 1
+    program = filter_program([DENY_ALL, Rule(True, "c", most, most)])
+    assert run(program, CHAR, READ, most, most)
+    assert not run(program, CHAR, READ, most, most - 1)
+    assert Rule(True, "c", -1, -1) == Rule(True, "c")
+
+
 def test_node_of() -> None:
     assert node_of("/dev/null") == Node("/dev/null", "c", 1, 3, 0o666)
     assert node_of("/dev/null", "/dev/nil").path == "/dev/nil"
