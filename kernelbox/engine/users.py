@@ -7,6 +7,7 @@ files beneath the container's root without following links out of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from kernelbox.errors import InvalidOption, NotFound
@@ -49,7 +50,7 @@ def resolve_user(text: str, passwd: bytes, group: bytes, group_add: Iterable[str
     if wanted:
         gid = _group(wanted, group)
     elif name:
-        groups = tuple(_groups_listing(name.encode(), group))
+        groups = tuple(_groups_listing(_bytes(name), group))
     extra = [_group(each, group) for each in group_add]
     every = tuple(dict.fromkeys((*groups, *extra)))
     if len(every) > MAX_GROUPS:
@@ -64,7 +65,7 @@ def _check_file(content: bytes, path: str) -> None:
 
 def _user(user: str, passwd: bytes) -> tuple[int, int, str, str]:
     number = _number(user, "user")
-    wanted = str(number).encode() if number is not None else user.encode()
+    wanted = str(number).encode() if number is not None else _bytes(user)
     for fields in _entries(passwd, wanted, 7):
         if number is None and fields[0] == wanted:
             return _entry_id(fields[2], "passwd"), _entry_id(fields[3], "passwd"), user, _home(fields[5])
@@ -84,7 +85,7 @@ def _group(wanted: str, group: bytes) -> int:
         return number
     if not wanted:
         raise InvalidOption("user: the name of a group is empty")
-    name = wanted.encode()
+    name = _bytes(wanted)
     for fields in _entries(group, name, 4):
         if fields[0] == name:
             return _entry_id(fields[2], "group")
@@ -128,6 +129,14 @@ def _entry_id(field: bytes, file: str) -> int:
     if not (text.isascii() and text.isdecimal()) or len(text) > 20 or int(text) > MAX_ID:
         raise InvalidOption(f"user: the container's /etc/{file} has an id that is none: {text[:60]!r}")
     return int(text)
+
+
+def _bytes(name: str) -> bytes:
+    """As the caller typed it, which need not be UTF-8."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        raise InvalidOption(f"user: {name[:60]!r} cannot be written in this locale") from None
 
 
 def _name(field: bytes) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +72,7 @@ def test_who_it_is(text: str, user: ResolvedUser) -> None:
         ("app:staff:x", "user: 'app:staff:x' is not USER or USER:GROUP"),
         ("ap\np", "user: 'ap\\np' is not USER or USER:GROUP"),
         ("a\0", "user: 'a\\x00' is not USER or USER:GROUP"),
+        ("\ud800", "user: '\\ud800' cannot be written in this locale"),
     ],
 )
 def test_what_cannot_be_meant(text: str, message: str) -> None:
@@ -85,6 +88,16 @@ def test_who_is_not_there(text: str) -> None:
     with pytest.raises(UserNotFound, match=r"the container has no (user|group)") as caught:
         resolve_user(text, PASSWD, GROUP)
     assert isinstance(caught.value, NotFound)
+
+
+def test_names_need_not_be_utf_8() -> None:
+    passwd, group = b"caf\xe9:x:7:8::/:\n", b"\xff\xfe:x:50:caf\xe9\n"
+    typed, added = os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xff\xfe")
+    assert resolve_user(typed, passwd, group) == ResolvedUser(7, 8, (50,), typed, "/")
+    assert resolve_user(f"0:{added}", passwd, group).gid == 50
+    assert resolve_user("0", passwd, group, [added]).groups == (50,)
+    with pytest.raises(UserNotFound, match="has no user"):
+        resolve_user(added, passwd, group)
 
 
 def test_added_groups() -> None:
