@@ -6,7 +6,7 @@ Nothing is looked up on the machine here: `sources.look_up` does that before a l
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from kernelbox.engine.option_values import absolute_path, flag, integer, near, text, texts
 from kernelbox.errors import InvalidOption, NotSupported
@@ -22,6 +22,18 @@ IGNORED_FLAGS = {
     "cached": "it only means something on macOS",
     "delegated": "it only means something on macOS",
 }
+_ALTERNATIVES = (
+    ("ro", "readonly", "rw"),
+    ("bind", "rbind"),
+    tuple(sorted(PROPAGATIONS)),
+    ("z", "Z"),
+    ("consistent", "cached", "delegated"),
+    ("exec", "noexec"),
+    ("suid", "nosuid"),
+    ("dev", "nodev"),
+)
+"""Of each of these a bind mount may have one: with two, Docker refuses it, because one of them is not meant."""
+_RECURSIVE = ("enabled", "disabled", "writable", "readonly")
 TMPFS_FLAGS = BIND_FLAGS | frozenset(
     [
         "ro",
@@ -82,6 +94,8 @@ def _volume_of_text(written: str, notes: list[str]) -> Mount:
 def _bind(source: str, target: str, words: Iterable[str], notes: list[str]) -> Mount:
     """A bind mount of `source`; read-only reaches the mounts below it too, as in Docker since 25."""
     base, propagation, options = "rbind", "rprivate", []
+    words = tuple(words)
+    _check_alternatives(words, target)
     for word in words:
         if word in ("bind", "rbind"):
             base = word
@@ -93,12 +107,19 @@ def _bind(source: str, target: str, words: Iterable[str], notes: list[str]) -> M
             options.append(word)
         elif word in IGNORED_FLAGS:
             notes.append(f"the mount option {word!r} of {target} is ignored: {IGNORED_FLAGS[word]}")
-        elif word == "nocopy" or word not in ("rw", ""):
+        elif word not in ("rw", ""):
             known = ("ro", "rw", "bind", "rbind", *PROPAGATIONS, *BIND_FLAGS, *IGNORED_FLAGS)
             raise InvalidOption(f"unknown mount option {word!r} for {target}", hint=near(word, known))
     if base == "bind" and "rro" in options:
         options.remove("rro")
     return Mount(checked_target(target), "bind", host_path(source), (base, propagation, *options))
+
+
+def _check_alternatives(words: Sequence[str], target: str) -> None:
+    for group in _ALTERNATIVES:
+        given = [word for word in words if word in group]
+        if len(given) > 1:
+            raise InvalidOption(f"only one of {' and '.join(map(repr, given))} can be given for {target}")
 
 
 def host_path(source: str) -> str:
@@ -230,7 +251,13 @@ def _split_commas(given: str) -> list[str]:
         return given.split(",")
     import csv
 
-    return next(csv.reader([given]))
+    try:
+        return next(csv.reader([given], strict=True))
+    except csv.Error as error:
+        raise InvalidOption(
+            f"{given!r} is not a list with commas: {error}",
+            hint='quote a whole part: type=bind,"source=/a,b",target=/c',
+        ) from None
 
 
 def _fields_of_object(given: object) -> dict[str, object]:
@@ -240,12 +267,10 @@ def _fields_of_object(given: object) -> dict[str, object]:
     for key, setting in given.items():
         if setting is None:
             continue
-        if key == "BindOptions":
-            fields |= {"propagation": setting["Propagation"]} if setting.get("Propagation") else {}
-            fields |= {"not_recursive": True} if setting.get("NonRecursive") else {}
-        elif key == "TmpfsOptions":
-            fields |= {"size": setting["SizeBytes"]} if setting.get("SizeBytes") else {}
-            fields |= {"mode": f"{setting['Mode']:o}"} if setting.get("Mode") else {}
+        if key in ("BindOptions", "TmpfsOptions"):
+            if not isinstance(setting, Mapping):
+                raise InvalidOption(f"{key}: expected a dict, got {setting!r}")
+            fields |= _bind_options(setting) if key == "BindOptions" else _tmpfs_options(setting)
         else:
             name = _MOUNT_KEYS.get("read_only" if key == "ReadOnly" else str(key).lower())
             if name is None:
@@ -254,13 +279,29 @@ def _fields_of_object(given: object) -> dict[str, object]:
     return fields
 
 
+def _bind_options(given: Mapping[str, object]) -> dict[str, object]:
+    fields: dict[str, object] = {"propagation": given["Propagation"]} if given.get("Propagation") else {}
+    if flag(given.get("NonRecursive") or False):
+        fields["not_recursive"] = True
+    words = {"ReadOnlyNonRecursive": "writable", "ReadOnlyForceRecursive": "readonly"}
+    chosen = [word for key, word in words.items() if flag(given.get(key) or False)]
+    if len(chosen) > 1:
+        raise InvalidOption(f"only one of {' and '.join(words)} can be given")
+    return fields | ({"recursive": chosen[0]} if chosen else {})
+
+
+def _tmpfs_options(given: Mapping[str, object]) -> dict[str, object]:
+    fields: dict[str, object] = {"size": given["SizeBytes"]} if given.get("SizeBytes") else {}
+    return fields | ({"mode": f"{integer(given['Mode'], 0, 0o7777):o}"} if given.get("Mode") else {})
+
+
 def _long_bind(target: str, read_only: bool, fields: dict[str, object], notes: list[str]) -> Mount:
     if "source" not in fields:
         raise InvalidOption(f"the bind mount on {target} has no source", hint="source=/path/on/the/machine")
     source = text(fields.pop("source"))
+    recursive = _recursion(fields, read_only)
     words = [text(fields.pop("propagation"))] if "propagation" in fields else []
-    recursive = fields.pop("recursive", "enabled")
-    if flag(fields.pop("not_recursive", False)) or recursive == "disabled":
+    if recursive == "disabled":
         words.append("bind")
     if read_only:
         words.append("ro")
@@ -270,6 +311,24 @@ def _long_bind(target: str, read_only: bool, fields: dict[str, object], notes: l
     if recursive == "writable":  # only the top is read-only
         return Mount(mount.destination, "bind", mount.source, tuple(word for word in mount.options if word != "rro"))
     return mount
+
+
+def _recursion(fields: dict[str, object], read_only: bool) -> str:
+    """What becomes of the mounts below: one of _RECURSIVE, by the rules of Docker's command line."""
+    given = fields.pop("recursive", None)
+    if given is not None and given not in _RECURSIVE:
+        raise InvalidOption(
+            f"bind-recursive={given} is none of {', '.join(_RECURSIVE)}", hint=near(str(given), _RECURSIVE)
+        )
+    if flag(fields.pop("not_recursive", False)):
+        if given not in (None, "disabled"):
+            raise InvalidOption(f"bind-nonrecursive and bind-recursive={given} contradict each other")
+        given = "disabled"
+    if given in ("writable", "readonly") and not read_only:
+        raise InvalidOption(f"bind-recursive={given} needs readonly too")
+    if given == "readonly" and fields.get("propagation", "rprivate") != "rprivate":
+        raise InvalidOption("bind-recursive=readonly needs bind-propagation=rprivate")
+    return str(given or "enabled")
 
 
 def _long_tmpfs(target: str, read_only: bool, fields: dict[str, object]) -> Mount:

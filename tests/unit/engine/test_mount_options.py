@@ -73,6 +73,9 @@ def test_what_is_ignored_is_said(word: str) -> None:
         ("type=bind,src=/src,dst=/dst,bind-nonrecursive,ro", bind("bind", "rprivate", "ro")),
         ("type=bind,src=/src,dst=/dst,bind-recursive=disabled", bind("bind", "rprivate")),
         ("type=bind,src=/src,dst=/dst,ro,bind-recursive=writable", bind("rbind", "rprivate", "ro")),
+        ("type=bind,src=/src,dst=/dst,ro,bind-recursive=readonly", bind(*READ_ONLY)),
+        ("type=bind,src=/src,dst=/dst,bind-recursive=enabled,bind-nonrecursive=false", bind()),
+        ("type=bind,src=/src,dst=/dst,bind-recursive=disabled,bind-nonrecursive", bind("bind", "rprivate")),
         ("type=bind,src=/src,dst=/dst,consistency=cached", bind()),
         ('type=bind,"src=/a,b",dst=/dst', bind(source="/a,b")),
         (
@@ -88,6 +91,16 @@ def test_what_is_ignored_is_said(word: str) -> None:
         (
             {"Type": "bind", "Source": "/src", "Target": "/dst", "BindOptions": {"NonRecursive": True}},
             bind("bind", "rprivate"),
+        ),
+        (
+            {
+                "Type": "bind",
+                "Source": "/src",
+                "Target": "/dst",
+                "ReadOnly": True,
+                "BindOptions": {"ReadOnlyNonRecursive": True},
+            },
+            bind("rbind", "rprivate", "ro"),
         ),
         (
             "type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777",
@@ -150,6 +163,51 @@ def test_tmpfs(given: object, target: str, options: tuple[str, ...]) -> None:
         ({"mounts": "type=bind,src=/s,dst=/d,bind-propagation=open"}, "mounts: unknown mount option 'open'"),
         ({"mounts": "type=bind,src=/s,dst=d"}, "mounts: 'd' is not an absolute path"),
         ({"mounts": 5}, "mounts: expected mounts, got 5"),
+        (
+            {"mounts": "type=bind,src=/s,dst=/d,bind-recursive=disable"},
+            "mounts: bind-recursive=disable is none of enabled, disabled, writable, readonly (hint: did you mean",
+        ),
+        ({"mounts": {"bind-recursive": [], "type": "bind", "src": "/s", "dst": "/d"}}, "mounts: bind-recursive=[] is"),
+        (
+            {"mounts": "type=bind,src=/s,dst=/d,bind-recursive=enabled,bind-nonrecursive"},
+            "mounts: bind-nonrecursive and bind-recursive=enabled contradict each other",
+        ),
+        (
+            {"mounts": "type=bind,src=/s,dst=/d,bind-recursive=writable"},
+            "mounts: bind-recursive=writable needs readonly too",
+        ),
+        (
+            {"mounts": "type=bind,src=/s,dst=/d,bind-recursive=readonly"},
+            "mounts: bind-recursive=readonly needs readonly too",
+        ),
+        (
+            {"mounts": "type=bind,src=/s,dst=/d,ro,bind-recursive=readonly,bind-propagation=shared"},
+            "mounts: bind-recursive=readonly needs bind-propagation=rprivate",
+        ),
+        (
+            {"mounts": '"type=bind"\n,src=/s,dst=/d'},
+            "mounts: '\"type=bind\"\\n,src=/s,dst=/d' is not a list with commas",
+        ),
+        ({"mounts": 'type=bind,"src=/s,dst=/d'}, "mounts: 'type=bind,\"src=/s,dst=/d' is not a list with commas"),
+        ({"mounts": {"Target": "/t", "BindOptions": "shared"}}, "mounts: BindOptions: expected a dict, got 'shared'"),
+        ({"mounts": {"Target": "/t", "TmpfsOptions": [1]}}, "mounts: TmpfsOptions: expected a dict, got [1]"),
+        (
+            {"mounts": {"Target": "/t", "BindOptions": {"ReadOnlyNonRecursive": 1, "ReadOnlyForceRecursive": 1}}},
+            "mounts: only one of ReadOnlyNonRecursive and ReadOnlyForceRecursive can be given",
+        ),
+        (
+            {"mounts": {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"Mode": "rwx"}}},
+            "mounts: expected a whole number, got 'rwx'",
+        ),
+        ({"volumes": "/src:/dst:ro,rw"}, "volumes: only one of 'ro' and 'rw' can be given for /dst"),
+        ({"volumes": "/src:/dst:rw,readonly"}, "volumes: only one of 'rw' and 'readonly' can be given for /dst"),
+        ({"volumes": "/src:/dst:bind,rbind"}, "volumes: only one of 'bind' and 'rbind' can be given for /dst"),
+        ({"volumes": "/src:/dst:z,Z"}, "volumes: only one of 'z' and 'Z' can be given for /dst"),
+        ({"volumes": "/src:/dst:exec,noexec"}, "volumes: only one of 'exec' and 'noexec' can be given for /dst"),
+        (
+            {"volumes": {"/src": {"bind": "/dst", "mode": "ro,shared", "propagation": "slave"}}},
+            "volumes: only one of 'shared' and 'slave' can be given for /dst",
+        ),
         ({"mounts": {"Nope": 1, "Target": "/t"}}, "mounts: unknown key 'Nope' in a mount"),
         ({"tmpfs": "t"}, "tmpfs: 't' is not an absolute path"),
         ({"tmpfs": "/t:sise=1"}, "tmpfs: unknown tmpfs option 'sise=1' for /t (hint: did you mean 'size'?)"),
