@@ -15,7 +15,7 @@ from kernelbox.engine.result import RunResult
 from kernelbox.errors import KernelError, OutOfMemory, RunFailed, RunTimeout
 from kernelbox.runtime.trace import TraceRow
 
-__all__ = ["Session"]
+__all__ = ["Session", "say_what_killed"]
 
 
 class Session:
@@ -43,7 +43,7 @@ class Session:
             raise failure if isinstance(failure, KernelError) else KernelError(failure.errno or 0, "write the output")
         if relay.killed_by and result.signal:
             return 128 + relay.killed_by
-        _say_what_killed(result)
+        say_what_killed(result)
         return result.exit_code
 
     def _on_streams(self, relay: Relay) -> tuple[RunResult, OSError | None]:
@@ -86,11 +86,12 @@ class Session:
         return deadline.judged(result), failure
 
 
-def _say_what_killed(result: RunResult) -> None:
+def say_what_killed(result: RunResult) -> None:
+    """One sentence on standard error, where it was not the command itself that ended it."""
     try:
         result.check()
     except OutOfMemory as error:
-        say(error.message, "give it more with --memory")
+        say(error.message, (error.hint or "").replace("memory=", "--memory"))
     except RunTimeout as error:
         say(error.message, "give it more with --timeout")
     except RunFailed:

@@ -122,16 +122,7 @@ class RunResult:
         if self.timed_out:
             raise RunTimeout(f"{self._program} was killed: its timeout passed", result=self, exit_code=self.exit_code)
         if self.oom_killed and self.exit_code:
-            limit = self.limits.applied.get("memory")
-            at = f" of {format_size(limit)}" if isinstance(limit, int) else ""
-            peak = self.usage.memory_peak_bytes
-            used = f", peak {format_size(peak)}" if peak else ""
-            raise OutOfMemory(
-                f"{self._program} was killed at the memory limit{at}{used}",
-                result=self,
-                exit_code=self.exit_code,
-                hint="give it more with memory=",
-            )
+            raise self._out_of_memory()
         if self.signal:
             name = _signal_name(self.signal)
             raise RunFailed(f"{self._program} was ended by {name}", result=self, exit_code=self.exit_code)
@@ -141,18 +132,33 @@ class RunResult:
             )
         return self
 
+    def _out_of_memory(self) -> OutOfMemory:
+        limit = self._memory_limit
+        why = f" at the memory limit of {format_size(limit)}" if limit else ": the machine ran out of memory"
+        peak = self.usage.memory_peak_bytes
+        used = f", peak {format_size(peak)}" if peak else ""
+        return OutOfMemory(
+            f"{self._program} was killed{why}{used}",
+            result=self,
+            exit_code=self.exit_code,
+            hint="give it more with memory=" if limit else "limit what takes too much of it with memory=",
+        )
+
+    @property
+    def _memory_limit(self) -> int | None:
+        limit = self.limits.applied.get("memory")
+        return limit if isinstance(limit, int) and limit > 0 else None
+
     @property
     def _program(self) -> str:
         return self.command[0] if self.command else self.image
 
     def __repr__(self) -> str:
-        how = (
-            "timed out"
-            if self.timed_out
-            else "killed at the memory limit"
-            if self.oom_killed
-            else f"exit {self.exit_code}"
-        )
+        how = f"exit {self.exit_code}"
+        if self.timed_out:
+            how = "timed out"
+        elif self.oom_killed:
+            how = "killed at the memory limit" if self._memory_limit else "killed when the machine ran out of memory"
         parts = [how, f"{self.duration * 1000:.1f} ms"]
         if self.usage.cpu_usage_seconds is not None:
             parts.append(f"cpu {self.usage.cpu_usage_seconds * 1000:.1f} ms")

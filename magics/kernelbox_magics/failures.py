@@ -61,7 +61,7 @@ def explain_start(error: KernelBoxError, image: str, command: list[str] | None) 
 
 def _hint(error: RunFailed, result: Any) -> str | None:
     if isinstance(error, OutOfMemory):
-        return "give it more with --memory"
+        return (error.hint or "give it more with memory=").replace("memory=", "--memory")
     if isinstance(error, RunTimeout):
         return "give it more with --timeout"
     if result.exit_code == 127:
