@@ -91,8 +91,8 @@ def test_who_is_not_there(text: str) -> None:
 
 
 def test_names_need_not_be_utf_8() -> None:
-    passwd, group = b"caf\xe9:x:7:8::/:\n", b"\xff\xfe:x:50:caf\xe9\n"
-    typed, added = os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xff\xfe")
+    passwd, group = b"r\xe9mi:x:7:8::/:\n", b"\xff\xfe:x:50:r\xe9mi\n"
+    typed, added = os.fsdecode(b"r\xe9mi"), os.fsdecode(b"\xff\xfe")
     assert resolve_user(typed, passwd, group) == ResolvedUser(7, 8, (50,), typed, "/")
     assert resolve_user(f"0:{added}", passwd, group).gid == 50
     assert resolve_user("0", passwd, group, [added]).groups == (50,)
