@@ -67,6 +67,7 @@ class Engine:
             return
         self.closed = True
         with contextlib.ExitStack() as stack:  # all of it, whatever one of them says
+            stack.callback(self._ready.clear)
             if self._null >= 0:
                 stack.callback(os.close, self._null)
             for part in (self._kernel, self._ranges, self._monitor):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 from kernelbox.linux import cgroups, devices, seccomp
 from kernelbox.linux.features import Features, probe
@@ -18,28 +19,50 @@ from kernelbox.oci.runtime_spec import Config, DeviceRule, Resources
 __all__ = ["Kernel", "device_rules", "limits_of", "seccomp_code"]
 
 
+_MOST_PROGRAMS = 32
+
+
+class _Program(int):
+    """The descriptor of a loaded program. One that `Kernel` no longer keeps is closed when nobody has it any more:
+    neither a plan that is kept, nor a launch that has yet to send it."""
+
+    _closed = False
+
+    def close(self, close: Callable[[int], None] = os.close) -> None:  # at the interpreter's end there is no `os`
+        if not self._closed:
+            self._closed = True
+            close(self)
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Kernel:
-    """Owns descriptors; `close` releases them. Safe for several threads."""
+    """Keeps device programs until `close`. Safe for several threads."""
 
     def __init__(self) -> None:
         self.hierarchy = cgroups.detect()
         self.features: Features = probe()
-        self._programs: dict[tuple[devices.Rule, ...], int] = {}
+        self._programs: OrderedDict[tuple[devices.Rule, ...], _Program] = OrderedDict()
         self._can_map: dict[int, bool] = {}
         self._mutex = threading.Lock()
 
     def close(self) -> None:
         while self._programs:
-            os.close(self._programs.popitem()[1])
+            self._programs.popitem()[1].close()
 
     def device_program(self, rules: tuple[devices.Rule, ...]) -> int:
-        """A loaded device filter for these rules; stays this object's."""
+        """A loaded device filter for these rules: a descriptor that is open for as long as this very object is kept, or
+        until `close`."""
         with self._mutex:
             program = self._programs.get(rules)
             if program is None:
                 code = devices.filter_program(rules)
-                program = check_native(lib.kb_bpf_load_device_filter(code, len(code) // 8), "load a device filter")
-                self._programs[rules] = program
+                loaded = lib.kb_bpf_load_device_filter(code, len(code) // 8)
+                program = self._programs[rules] = _Program(check_native(loaded, "load a device filter"))
+                if len(self._programs) > _MOST_PROGRAMS:
+                    self._programs.popitem(last=False)
+            self._programs.move_to_end(rules)
             return program
 
     def can_map(self, path: str, userns: int) -> bool:

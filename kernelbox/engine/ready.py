@@ -40,6 +40,11 @@ class ReadyPlans:
             while len(self._plans) > _MOST:
                 self._plans.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forgets them all, and with them the descriptors that only they still need."""
+        with self._mutex:
+            self._plans.clear()
+
     @staticmethod
     def key(
         image: Image, command: Sequence[str], options: RunOptions, taken: IdRange | None, with_input: bool
