@@ -125,7 +125,7 @@ class Engine:
         found = self.images.get(image)
         with contextlib.ExitStack() as undo:
             taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
-            return self._prepare(found, command, options, monitor, taken, with_input=False).encoded.plan
+            return self._prepare(found, command, options, monitor, taken, with_input=False, anew=True).encoded.plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
@@ -200,11 +200,13 @@ class Engine:
         taken: IdRange | None,
         *,
         with_input: bool,
+        anew: bool = False,
     ) -> Prepared:
+        """A plan that is ready for the same thing, or one made `anew`: all its steps then speak of one container."""
         assert self._kernel is not None
         if image.name == "host":
             self._refresh_host(monitor, taken)
-        key = self._ready.key(image, command, options, taken, with_input)
+        key = None if anew else self._ready.key(image, command, options, taken, with_input)
         prepared = self._ready.get(key)
         if prepared is None:
             prepared = prepare(

@@ -66,4 +66,4 @@ class ReadyPlans:
         if looks_up:
             return None
         number = taken.number if taken else -1
-        return image.name, image.layers, tuple(command), repr(options), number, with_input
+        return image.name, image.layers, repr(image.config), tuple(command), repr(options), number, with_input

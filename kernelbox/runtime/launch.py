@@ -247,7 +247,7 @@ class Launch:
         if isinstance(step, Exec):
             return _exec_error(step, answer.error, reason, number + 1, count)
         detail = f" ({words})" if words else ""
-        message = f"step {number + 1} of {count}: could not {step.describe()}: {reason}{detail}"
+        message = f"step {number + 1} of {count}: could not {self.encoded.describe(step)}: {reason}{detail}"
         return StartError(message, errno=answer.error, step=number + 1, steps=count)
 
 

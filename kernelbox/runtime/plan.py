@@ -50,11 +50,13 @@ def request(
 
 @dataclass(frozen=True, slots=True)
 class EncodedPlan:
-    """A plan as bytes, for the container `id`. `owners` gives for each operation the number of its step, from 0;
-    `pipes` are bits 0 to 2 for the streams that are to be pipes, `names` the descriptors that must be sent along."""
+    """A plan as bytes, for the container `id`; the steps of `plan` may still speak of `first_id`. `owners` gives for
+    each operation the number of its step, from 0; `pipes` are bits 0 to 2 for the streams that are to be pipes, `names`
+    the descriptors that must be sent along."""
 
     plan: Plan
     id: str
+    first_id: str
     names: tuple[str, ...]
     pipes: int
     operations: bytes
@@ -74,6 +76,11 @@ class EncodedPlan:
         old, new = self.id.encode(), identity.encode()
         text = self.text.replace(old, new).replace(old[:12], new[:12])
         return dataclasses.replace(self, id=identity, text=text)
+
+    def describe(self, step: Step) -> str:
+        """The phrase of one of the plan's steps, as it is done for this container."""
+        old, new = self.first_id, self.id
+        return step.describe() if old == new else step.describe().replace(old, new).replace(old[:12], new[:12])
 
     def operation_of(self, step: int) -> int:
         """The first operation of step `step` (from 1)."""
@@ -133,6 +140,7 @@ class Plan:
         return EncodedPlan(
             plan=self,
             id=identity,
+            first_id=identity,
             names=names,
             pipes=pipes,
             operations=b"".join(out.operations),

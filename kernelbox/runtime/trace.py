@@ -48,9 +48,8 @@ def trace_rows(encoded: EncodedPlan, traced: Iterable[Traced]) -> tuple[TraceRow
     for number, (first, used, error) in sorted(spans.items()):
         step = steps[number]
         times = ((first - origin) / 1000, used / 1000)
-        rows.append(
-            TraceRow(number + 1, type(step).__name__, plan.where(number), step.describe(), step.syscall, *times, error)
-        )
+        what = encoded.describe(step)
+        rows.append(TraceRow(number + 1, type(step).__name__, plan.where(number), what, step.syscall, *times, error))
     return tuple(rows)
 
 
