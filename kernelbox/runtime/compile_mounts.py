@@ -157,25 +157,25 @@ def _node(device: Device) -> tuple[str, int, int]:
 
 
 def hide_steps(config: Config, target: Target) -> Iterator[Step]:
-    """Masked and read-only paths. Those of /proc and /sys that this kernel does not have are left out: they cannot
-    come."""
+    """Masked and read-only paths. Those of /proc and /sys that this kernel cannot have are left out."""
     if config.linux is None:
         return
     fresh = tuple(mount.destination + "/" for mount in config.mounts if mount.type in EARLY)
-    masked = existing(config.linux.masked_paths, fresh, bool(target.userns))
+    masked = hideable(config.linux.masked_paths, fresh, bool(target.userns))
     if masked:
         attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
         yield steps.MakeMount("tmpfs", "empty", (("nr_inodes", "2"), ("mode", "755")), attributes, "tmpfs")
         null = host_device("null") if target.rootless else "null"
         if not target.rootless:
             yield OpenPlace("null", "null", "dev")
-        folder = next((path for path, is_folder in masked if is_folder and path.startswith(fresh)), "")
+        folders = [path for path, is_folder in masked if is_folder and path.startswith(fresh)]
+        folder = min(folders, key=lambda path: path not in _BUILT_IN, default="")
         if folder:  # an attached mount can be cloned by every kernel, and its descriptor closed without waiting
             yield steps.Attach("empty", folder, "mask")
             masked = tuple(each for each in masked if each[0] != folder)
         for path, is_folder in masked:
             yield steps.MaskPath(path, "empty", null, is_folder, path.startswith(fresh))
-    for path, _ in existing(config.linux.readonly_paths, fresh):
+    for path, _ in hideable(config.linux.readonly_paths, fresh):
         yield steps.ProtectPath(path, path.startswith(fresh))
 
 
@@ -185,18 +185,31 @@ _MOUNT_POINTS = frozenset(
 """Folders of sysfs on which the machine mounts other file systems: empty in a sysfs of the container's own."""
 
 
+_BUILT_IN = frozenset({
+    "/proc/acpi", "/proc/bootconfig", "/proc/bus", "/proc/driver", "/proc/dynamic_debug", "/proc/fs", "/proc/irq",
+    "/proc/kcore", "/proc/latency_stats", "/proc/modules", "/proc/mtrr", "/proc/sched_debug", "/proc/schedstat",
+    "/proc/sys", "/proc/sysrq-trigger", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/dmi",
+    "/sys/firmware", "/sys/fs/selinux", "/sys/kernel/boot_params", "/sys/kernel/notes", "/sys/kernel/vmcoreinfo",
+})  # fmt: skip
+"""What a kernel has from its start or never. Anything else may come with a module, when a plan has long been made."""
+
+
 @functools.lru_cache(maxsize=32)
-def existing(paths: tuple[str, ...], fresh: tuple[str, ...], own_ids: bool = False) -> tuple[tuple[str, bool], ...]:
-    """(path, whether it is a folder) of the paths that have something to hide; `fresh` are the kernel's own file
-    systems that the container mounts anew, with the same files as the machine's.
+def hideable(paths: tuple[str, ...], fresh: tuple[str, ...], own_ids: bool = False) -> tuple[tuple[str, bool], ...]:
+    """(path, whether it is a folder) of the paths that have, or may yet have, something to hide; `fresh` are the
+    kernel's own file systems that the container mounts anew, with the same files as the machine's.
 
     `own_ids`: in a user namespace without the machine's root, what only that root may open is closed already."""
     found = []
     for path in paths:
         if not path.startswith(fresh):
             found.append((path, os.path.isdir(path)))
-        elif path not in _MOUNT_POINTS and os.path.lexists(path):
+        elif path in _MOUNT_POINTS:
+            continue
+        elif os.path.exists(path):
             status = os.stat(path)
             if not own_ids or status.st_uid or status.st_mode & 0o077:
                 found.append((path, stat.S_ISDIR(status.st_mode)))
+        elif path not in _BUILT_IN:
+            found.append((path, False))
     return tuple(found)

@@ -150,15 +150,24 @@ OPERATION(op_mask)
     return result;
 }
 
-/* Nothing of the container's is on the way to a path of the procfs and sysfs that we have mounted ourselves, so the
- * path can be used as it is: mount(2) takes a quarter of the time, and there are some thirty of them. */
-OPERATION(op_mask_kernel)
+static int bind_fd(int fd, const char *path)
 {
     char source[32];
-    int fd = slot_fd(plan, op->num[0] ? op->slot[0] : op->slot[2]);
     snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
-    int result = or_errno(mount(source, text_at(plan, op->text[0]), NULL, MS_BIND, NULL));
-    return result == -ENOENT ? 0 : result;
+    return or_errno(mount(source, path, NULL, MS_BIND, NULL));
+}
+
+/* Nothing of the container's is on the way to a path of the procfs and sysfs that we have mounted ourselves, so the
+ * path can be used as it is: mount(2) takes a quarter of the time, and there are some thirty of them. What was not
+ * there when the plan was made may be a folder or a file. */
+OPERATION(op_mask_kernel)
+{
+    const char *path = text_at(plan, op->text[0]);
+    int empty = slot_fd(plan, op->slot[0]), null = slot_fd(plan, op->slot[2]);
+    int result = bind_fd(op->num[0] ? empty : null, path);
+    if (result == -ENOTDIR)
+        result = bind_fd(op->num[0] ? null : empty, path);
+    return result == -ENOENT || result == -ENOTDIR ? 0 : result;
 }
 
 OPERATION(op_protect_kernel)
