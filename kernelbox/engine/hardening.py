@@ -67,7 +67,8 @@ MASKED_PATHS: tuple[str, ...] = (
     "/sys/kernel/tracing",
     "/sys/kernel/vmcoreinfo",
 )
-"""Docker's and podman's masked paths and more; those that a machine does not have are skipped at launch."""
+"""Docker's and podman's masked paths and more; those that a machine does not have are skipped at launch. With them go
+the machine's `throttle_counters`, by which one container feels what others compute."""
 
 READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @frozen
 class Machine:
-    """What this process may use: processors, memory (bytes) and its own standing."""
+    """The processors that are online and the memory (bytes), all of them whatever this process may use, and its own
+    standing."""
 
     cpus: int
     memory: int
@@ -38,6 +39,9 @@ class Machine:
     """Whether they are mounted on this machine's /dev/mqueue."""
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Soft and hard limits of this process, by name: RLIMIT_NOFILE."""
+    throttle_counters: tuple[str, ...] = ()
+    """Folders of sysfs that tell how often each processor was slowed down for its heat. One that is offline has none
+    until it comes online."""
 
 
 @functools.cache
@@ -71,8 +75,15 @@ def read(proc: Path, sys: Path, dev: Path) -> Machine:
         kernel=name.release,
         mqueue="\tmqueue\n" in (proc / "filesystems").read_text(encoding="ascii"),
         host_mqueue=(dev / "mqueue").is_dir(),
+        throttle_counters=_throttle_counters(sys / "devices/system/cpu"),
         rlimits={each: (soft % (1 << 64), hard % (1 << 64)) for each, (soft, hard) in limits.items()},
     )
+
+
+def _throttle_counters(cpus: Path) -> tuple[str, ...]:
+    if not (cpus / "cpu0/thermal_throttle").is_dir():
+        return ()
+    return tuple(f"/sys/devices/system/cpu/cpu{each}/thermal_throttle" for each in sorted(_list_in(cpus / "present")))
 
 
 def _list_in(path: Path) -> frozenset[int]:

@@ -89,7 +89,8 @@ def build(
             ),
             devices=devices,
             seccomp=seccomp,
-            masked_paths=_visible(hardening.MASKED_PATHS, options) + options.security.mask,
+            masked_paths=_visible((*hardening.MASKED_PATHS, *machine.throttle_counters), options)
+            + options.security.mask,
             readonly_paths=_visible(hardening.READONLY_PATHS, options),
         ),
     )

@@ -49,3 +49,12 @@ def test_this_machine() -> None:
     assert found is machine.this_machine()
     assert found.cpus == len(found.cpuset) > 0
     assert found.memory > 6 << 20
+
+
+def test_counters_of_throttling(tree: Path) -> None:
+    cpus = tree / "sys/devices/system/cpu"
+    (cpus / "present").write_text("0-2\n")
+    assert read(tree).throttle_counters == ()
+    (cpus / "cpu0/thermal_throttle").mkdir(parents=True)
+    names = [f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in range(3)]
+    assert list(read(tree).throttle_counters) == names

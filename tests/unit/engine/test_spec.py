@@ -171,6 +171,16 @@ def test_unmasked(build: Build, given: str, hidden: str, shown: str) -> None:
     assert shown not in found
 
 
+def test_counters_of_throttling_are_hidden(build: Build) -> None:
+    counters = ("/sys/devices/system/cpu/cpu0/thermal_throttle", "/sys/devices/system/cpu/cpu1/thermal_throttle")
+    hot = Machine(cpus=2, memory=GIB, cpuset=frozenset({0, 1}), throttle_counters=counters)
+    assert set(counters) <= set(build(machine=hot).linux.masked_paths)
+    shown = build(machine=hot, security_opt=f"unmask={counters[0]}").linux.masked_paths
+    assert counters[0] not in shown
+    assert counters[1] in shown
+    assert not build(machine=hot, privileged=True).linux.masked_paths
+
+
 def test_seccomp_choices(build: Build) -> None:
     assert build(security_opt="seccomp=unconfined").config.annotations["io.kernelbox.seccomp"] == "unconfined"
     assert build(privileged=True).config.annotations["io.kernelbox.seccomp"] == "unconfined"
