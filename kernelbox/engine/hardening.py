@@ -5,6 +5,7 @@ Where a table follows Docker or podman it says so; where it is stricter, why.
 
 from __future__ import annotations
 
+from kernelbox.linux import devices
 from kernelbox.oci.runtime_spec import DeviceRule, Rlimit
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -73,22 +74,11 @@ the machine's `throttle_counters`, by which one container feels what others comp
 READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def _character(major: int, minor: int | None) -> DeviceRule:
-    return DeviceRule(allow=True, type="c", major=major, minor=minor, access="rwm")
+def _rule(rule: devices.Rule) -> DeviceRule:
+    return DeviceRule(rule.allow, "" if rule.kind == "a" else rule.kind, rule.major, rule.minor, rule.access)
 
 
-DENY_ALL = DeviceRule(allow=False, access="rwm")
-ALLOW_ALL = DeviceRule(allow=True, access="rwm")
-DEVICE_RULES: tuple[DeviceRule, ...] = (
-    DENY_ALL,
-    _character(1, 3),  # null
-    _character(1, 5),  # zero
-    _character(1, 7),  # full
-    _character(1, 8),  # random
-    _character(1, 9),  # urandom
-    _character(5, 0),  # tty
-    _character(5, 1),  # console
-    _character(5, 2),  # ptmx
-    _character(136, None),  # pts/*
-)
-"""Docker's rules without its two that let any node be made: making nodes needs a capability that nobody has here."""
+ALLOW_ALL = _rule(devices.Rule(allow=True))
+DEVICE_RULES: tuple[DeviceRule, ...] = tuple(map(_rule, devices.DEFAULT_RULES))
+"""Docker's rules without its two that let any node be made (making nodes needs a capability that nobody has here), and
+without the machine's console: /dev/console is a terminal of the container's own."""
