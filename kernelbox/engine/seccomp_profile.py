@@ -73,6 +73,8 @@ def to_oci(document: Mapping[str, object], capabilities: Collection[str], machin
 
 
 def _rule(rule: Rule) -> dict[str, object]:
+    if bool(rule.names) == bool(rule.name):
+        raise InvalidOption("a rule of syscalls needs either names or a name")
     result: dict[str, object] = {"names": list(rule.names or (rule.name,)), "action": rule.action}
     if rule.errno_ret is not None:
         result["errnoRet"] = rule.errno_ret

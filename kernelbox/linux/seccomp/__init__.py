@@ -10,8 +10,9 @@ removed, and children inherit it. Here a `Profile` says what is wanted, `compile
     >>> code = seccomp.compile(profile)                             # bytes, for the launcher's seccomp step
     >>> print(seccomp.listing(code)[:60])                           # and to read
 
-Rules compare the low 32 bits where the kernel takes an `int`: it ignores the upper half of such an argument, so a
-filter that looks at all 64 bits can be walked around.
+A `Compare` looks at all 64 bits of an argument. Where the kernel takes an `int` it ignores the upper half, and a rule
+that forbids a value can be walked around: the default profile therefore masks to the low 32 bits (MASKED_EQ), while the
+rules of other profiles are taken as they are written.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from kernelbox.linux.seccomp.bpf import listing
 from kernelbox.linux.seccomp.compiler import compile, load  # noqa: A004 - the word for it, as in re.compile
 from kernelbox.linux.seccomp.default import default_profile
-from kernelbox.linux.seccomp.profile import Compare, Profile, Rule, from_docker_json, from_oci
+from kernelbox.linux.seccomp.profile import Compare, Profile, Rule, from_oci
 
 __all__ = [
     "Compare",
@@ -27,7 +28,6 @@ __all__ = [
     "Rule",
     "compile",
     "default_profile",
-    "from_docker_json",
     "from_oci",
     "listing",
     "load",

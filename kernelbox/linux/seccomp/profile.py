@@ -1,23 +1,21 @@
-"""What a filter should do, as values: profiles of rules, read from Docker's JSON or an OCI runtime config.
+"""What a filter should do, as values: profiles of rules, made here or read from an OCI runtime config.
 
-The words are libseccomp's, because both formats use them: actions are "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO" ...,
+The words are libseccomp's, as in the runtime config and in Docker's profiles (which `engine.seccomp_profile` turns into
+that form: their rules have conditions): actions are "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO" ...,
 comparisons "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ" ...
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kernelbox.errors import InvalidOption
-from kernelbox.linux import capabilities
 from kernelbox.native import lib
 
-__all__ = ["ACTIONS", "OPERATIONS", "Compare", "Profile", "Rule", "from_docker_json", "from_oci"]
+__all__ = ["ACTIONS", "OPERATIONS", "Compare", "Profile", "Rule", "from_oci"]
 
 ACTIONS: dict[str, int] = {
     "SCMP_ACT_KILL": lib.SECCOMP_RET_KILL_THREAD,
@@ -42,14 +40,6 @@ OPERATIONS = (
 )
 
 _WITH_NUMBER = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
-# Go's names of architectures, which Docker's profiles use in "includes", by uname's.
-_GO_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "riscv64": "riscv64",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,41 +103,26 @@ def _check(test: Compare) -> None:
 
 def from_oci(seccomp: Mapping[str, Any]) -> Profile:
     """The `linux.seccomp` object of an OCI runtime config (runtime-spec, config-linux.md). Raises InvalidOption."""
-    return Profile(_text(seccomp, "defaultAction"), tuple(map(_rule, _rules(seccomp))), seccomp.get("defaultErrnoRet"))
-
-
-def from_docker_json(text: str | bytes, granted: Iterable[str] = capabilities.DEFAULT) -> Profile:
-    """A profile as `docker run --security-opt seccomp=FILE` takes it; its "includes" and "excludes" are applied for the
-    capabilities `granted`, this kernel and this architecture. Raises InvalidOption."""
-    import json  # not at the top: most containers have the default profile
-
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InvalidOption(f"the seccomp profile is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidOption("the seccomp profile is not a JSON object")
-    mask = capabilities.parse(granted)
-    rules = tuple(_rule(entry) for entry in _rules(document) if _applies(entry, mask))
-    return Profile(_text(document, "defaultAction"), rules, document.get("defaultErrnoRet"))
-
-
-def _rules(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    entries = document.get("syscalls") or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InvalidOption("seccomp: syscalls must be a list of objects")
-    return entries
+    rules = tuple(map(_rule, _objects(seccomp, "syscalls")))
+    return Profile(_text(seccomp, "defaultAction"), rules, _errno(seccomp, "defaultErrnoRet"))
 
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
-    names = entry.get("names") or [entry.get("name")]
-    if not all(isinstance(name, str) for name in names):
-        raise InvalidOption(f"seccomp: a rule without names: {dict(entry)}")
+    names = entry.get("names")
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        raise InvalidOption(f"seccomp: a rule without a list of names: {dict(entry)}")
     tests = tuple(
         Compare(_number(test, "index"), _number(test, "value"), _text(test, "op"), _number(test, "valueTwo", 0))
-        for test in entry.get("args") or ()
+        for test in _objects(entry, "args")
     )
-    return Rule(tuple(names), _text(entry, "action"), entry.get("errnoRet"), tests)
+    return Rule(tuple(names), _text(entry, "action"), _errno(entry, "errnoRet"), tests)
+
+
+def _objects(entry: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
+    found = entry.get(key) or ()
+    if not isinstance(found, (list, tuple)) or not all(isinstance(each, dict) for each in found):
+        raise InvalidOption(f"seccomp: {key} must be a list of objects")
+    return found
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str:
@@ -164,23 +139,5 @@ def _number(entry: Mapping[str, Any], key: str, default: int | None = None) -> i
     return value
 
 
-def _applies(entry: Mapping[str, Any], mask: int) -> bool:
-    includes, excludes = entry.get("includes") or {}, entry.get("excludes") or {}
-    architecture = _GO_ARCHITECTURES.get(os.uname().machine, os.uname().machine)
-    if includes.get("caps") and capabilities.parse(_known(includes["caps"])) & ~mask:
-        return False
-    if excludes.get("caps") and not capabilities.parse(_known(excludes["caps"])) & ~mask:
-        return False
-    if includes.get("arches") and architecture not in includes["arches"]:
-        return False
-    if architecture in (excludes.get("arches") or ()):
-        return False
-    wanted = re.match(r"(\d+)\.(\d+)", includes.get("minKernel") or "0.0")
-    running = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    assert wanted is not None
-    assert running is not None
-    return tuple(map(int, running.groups())) >= tuple(map(int, wanted.groups()))
-
-
-def _known(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name in capabilities.ALL]
+def _errno(entry: Mapping[str, Any], key: str) -> int | None:
+    return None if entry.get(key) is None else _number(entry, key)

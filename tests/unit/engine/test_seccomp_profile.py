@@ -82,6 +82,21 @@ def test_everything_is_carried_over() -> None:
             },
             "security_opt: seccomp profile: 'new' is not a kernel version",
         ),
+        (
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": "mount", "action": "SCMP_ACT_ERRNO"}]},
+            "security_opt: seccomp profile: syscalls[0].names: expected a list",
+        ),
+        (
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ERRNO"}]},
+            "security_opt: seccomp profile: a rule of syscalls needs either names or a name",
+        ),
+        (
+            {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": ["mount"], "name": "bpf", "action": "SCMP_ACT_ERRNO"}],
+            },
+            "security_opt: seccomp profile: a rule of syscalls needs either names or a name",
+        ),
     ],
 )
 def test_errors_name_the_place(document: dict[str, Any], message: str) -> None:
