@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from kernelbox.engine import host_image
 from kernelbox.errors import ImageNotFound, InvalidOption
+from kernelbox.linux.descriptor import Descriptor
 from kernelbox.native import lib
 from kernelbox.oci.image_config import ImageConfig
 from kernelbox.oci.runtime_spec import Config, Mount
@@ -18,6 +20,8 @@ from kernelbox.runtime.setup import HOST_MASK
 __all__ = ["Image", "ImageLayer", "Images"]
 
 _MOST_PASSWD = 1 << 20
+"""The bound of what is read of /etc/passwd and /etc/group: users.py gets no more."""
+_TRIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +60,33 @@ class Image:
 
 
 def _read_beneath(root: int, path: str) -> bytes:
-    """At most 1 MiB of a regular file, resolved beneath the root: an image's link cannot lead to the machine's file."""
-    resolve = lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
-    descriptor = lib.kb_openat2(root, path.encode(), os.O_RDONLY | os.O_NONBLOCK, 0, resolve)
-    if descriptor < 0:
+    """A regular file of at most 1 MiB, resolved beneath the root: an image's link cannot lead to the machine's file.
+    Empty where there is none; one that is there and cannot be read must not pass for that, or a user has group 0."""
+    what, descriptor = f"user: the image's {path}", _open_beneath(root, path)
+    if descriptor in (-errno.ENOENT, -errno.ENOTDIR):
         return b""
-    with os.fdopen(descriptor, "rb") as file:
+    if descriptor == -errno.ENXIO:  # a socket
+        raise InvalidOption(f"{what} is not a regular file")
+    if descriptor < 0:
+        raise InvalidOption(f"{what} cannot be read: {os.strerror(-descriptor).lower()}")
+    with Descriptor(descriptor):
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidOption(f"user: the image's {path} is not a regular file")
-        content = file.read(_MOST_PASSWD + 1)
+            raise InvalidOption(f"{what} is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(_MOST_PASSWD + 1)
     if len(content) > _MOST_PASSWD:
-        raise InvalidOption(f"user: the image's {path} is larger than 1 MiB")
+        raise InvalidOption(f"{what} is larger than {_MOST_PASSWD >> 20} MiB")
     return content
+
+
+def _open_beneath(root: int, path: str) -> int:
+    """A descriptor, or -errno."""
+    resolve = lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
+    for _ in range(_TRIES):
+        descriptor = int(lib.kb_openat2(root, path.encode(), os.O_RDONLY | os.O_NONBLOCK, 0, resolve))
+        if descriptor != -errno.EAGAIN:  # something was renamed meanwhile, so that ".." might have led out (openat2(2))
+            return descriptor
+    return -errno.EAGAIN
 
 
 class Images:
