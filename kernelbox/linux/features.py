@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,35 +54,23 @@ class Features:
     pids_peak: bool = False
 
 
+class _Untried(Features):
+    """Features that are tried when they are first looked at."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> bool:  # the slot is empty
+        if name not in _TRIES:
+            raise AttributeError(name)
+        found = _TRIES[name]()
+        object.__setattr__(self, name, found)
+        return found
+
+
 @functools.cache
 def probe() -> Features:
-    """Try everything once in this process; takes about a millisecond and leaves nothing."""
-    with ExitStack() as opened:
-        userns = _userns()
-        if userns:
-            opened.enter_context(userns)
-        tmpfs = _tmpfs()
-        if tmpfs:
-            opened.enter_context(tmpfs)
-        groups = cgroups.detect().groups("probe", cgroups.Limits())
-        v2 = bool(groups) and groups[0].version == "v2"
-        return Features(
-            privileged=_privileged(),
-            mount_api=tmpfs is not None,
-            overlay_by_fd=tmpfs is not None and _overlay_by_fd(tmpfs),
-            detached_clone=tmpfs is not None and _detached_clone(tmpfs),
-            idmapped_mounts=userns is not None and can_idmap("/", userns),
-            idmapped_tmpfs=userns is not None and _idmapped_tmpfs(userns),
-            user_namespaces=userns is not None,
-            time_namespaces=Path("/proc/self/ns/time").exists(),
-            clone_into_cgroup=v2,
-            # Where there is no group yet to look at: all kernels since 5.14 have it.
-            cgroup_kill=v2 and _in_any(groups[0].path.parent, "cgroup.kill") is not False,
-            bpf_device=v2 and _device_filter(),
-            seccomp=Path("/proc/sys/kernel/seccomp/actions_avail").exists(),
-            memory_peak=_peak(groups, "memory"),
-            pids_peak=_peak(groups, "pids"),
-        )
+    """What this process can use; each feature is tried once, when it is first looked at, and leaves nothing."""
+    return object.__new__(_Untried)
 
 
 def can_idmap(path: Path | str, userns: Descriptor) -> bool:
@@ -100,57 +88,77 @@ def _privileged() -> bool:
     return whole and bool(capabilities.current().effective & capabilities.parse(["SYS_ADMIN"]))
 
 
-def _userns() -> Descriptor | None:
+def _userns() -> Descriptor:
     # Root maps an id that is not its own, as for a container; anybody else can only map themselves.
     root = os.geteuid() == 0
+    return idmap.userns([IdRange(0, 1 if root else os.geteuid(), 1)], [IdRange(0, 1 if root else os.getegid(), 1)])
+
+
+def _tmpfs() -> mounts.Mount:
+    return mounts.detached("tmpfs", {"size": "16k", "nr_inodes": "8"})
+
+
+def _works(attempt: Callable[[], object]) -> bool:
     try:
-        return idmap.userns([IdRange(0, 1 if root else os.geteuid(), 1)], [IdRange(0, 1 if root else os.getegid(), 1)])
+        attempt()
     except KernelBoxError:
-        return None
+        return False
+    return True
 
 
-def _tmpfs() -> mounts.Mount | None:
-    """A detached tmpfs with three folders in it."""
-    try:
-        tmpfs = mounts.detached("tmpfs", {"size": "16k", "nr_inodes": "8"})
-    except KernelBoxError:
-        return None
-    for name in ("lower", "upper", "work"):
-        os.mkdir(name, 0o700, dir_fd=tmpfs.fileno())
-    return tmpfs
+def _make_userns() -> None:
+    _userns().close()
 
 
-def _overlay_by_fd(tmpfs: mounts.Mount) -> bool:
-    folders: dict[str, Descriptor] = {}
+def _make_tmpfs() -> None:
+    _tmpfs().close()
+
+
+def _make_overlay() -> None:
     with ExitStack() as opened:
+        tmpfs = opened.enter_context(_tmpfs())
+        folders: dict[str, Descriptor] = {}
         for name in ("lower", "upper", "work"):
+            os.mkdir(name, 0o700, dir_fd=tmpfs.fileno())
             fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tmpfs.fileno())
             folders[name] = opened.enter_context(Descriptor(fd))
-        try:
-            overlay.by_descriptor([folders["lower"]], folders["upper"], folders["work"]).close()
-        except KernelBoxError:
-            return False
-    return True
+        overlay.by_descriptor([folders["lower"]], folders["upper"], folders["work"]).close()
 
 
-def _detached_clone(tmpfs: mounts.Mount) -> bool:
-    try:
+def _clone_detached() -> None:
+    with _tmpfs() as tmpfs:
         mounts.clone(tmpfs).close()
-    except KernelBoxError:
-        return False
-    return True
 
 
-def _idmapped_tmpfs(userns: Descriptor) -> bool:
-    try:
-        with mounts.detached("tmpfs", {"size": "4k"}) as fresh:
-            fresh.change(userns=userns.fileno())
-    except KernelBoxError:
-        return False
-    return True
+def _map_tmpfs() -> None:
+    with _userns() as userns, _tmpfs() as fresh:
+        fresh.change(userns=userns.fileno())
+
+
+def _map_root() -> None:
+    with _userns() as userns, mounts.clone("/") as copy:
+        copy.change(userns=userns.fileno())
+
+
+def _groups() -> Sequence[cgroups.Group]:
+    return cgroups.detect().groups("probe", cgroups.Limits())
+
+
+def _v2() -> Path | None:
+    """Where v2 groups would be made to start processes in."""
+    groups = _groups()
+    return groups[0].path.parent if groups and groups[0].version == "v2" else None
+
+
+def _kill() -> bool:
+    v2 = _v2()
+    # Where there is no group yet to look at: all kernels since 5.14 have it.
+    return v2 is not None and _in_any(v2, "cgroup.kill") is not False
 
 
 def _device_filter() -> bool:
+    if _v2() is None:
+        return False
     program = devices.filter_program([devices.DENY_ALL])
     fd = lib.kb_bpf_load_device_filter(ffi.from_buffer("char[]", program), len(program) // 8)
     if fd < 0:
@@ -159,9 +167,9 @@ def _device_filter() -> bool:
     return True
 
 
-def _peak(groups: Sequence[cgroups.Group], controller: str) -> bool:
+def _peak(controller: str) -> bool:
     """v1 has always counted the memory peak; the files named *.peak came with Linux 5.19 (memory) and later."""
-    group = next((group for group in groups if controller in group.controllers), None)
+    group = next((group for group in _groups() if controller in group.controllers), None)
     if group is None:
         return False
     if group.version == "v1" and controller == "memory":
@@ -178,3 +186,21 @@ def _in_any(parent: Path, file: str) -> bool | None:
             if known:
                 break
     return known
+
+
+_TRIES: dict[str, Callable[[], bool]] = {
+    "privileged": _privileged,
+    "mount_api": lambda: _works(_make_tmpfs),
+    "overlay_by_fd": lambda: _works(_make_overlay),
+    "detached_clone": lambda: _works(_clone_detached),
+    "idmapped_mounts": lambda: _works(_map_root),
+    "idmapped_tmpfs": lambda: _works(_map_tmpfs),
+    "user_namespaces": lambda: _works(_make_userns),
+    "time_namespaces": Path("/proc/self/ns/time").exists,
+    "clone_into_cgroup": lambda: _v2() is not None,
+    "cgroup_kill": _kill,
+    "bpf_device": _device_filter,
+    "seccomp": Path("/proc/sys/kernel/seccomp/actions_avail").exists,
+    "memory_peak": lambda: _peak("memory"),
+    "pids_peak": lambda: _peak("pids"),
+}
