@@ -21,7 +21,6 @@ __all__ = ["Image", "ImageLayer", "Images"]
 
 _MOST_PASSWD = 1 << 20
 """The bound of what is read of /etc/passwd and /etc/group: users.py gets no more."""
-_TRIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,8 @@ class Image:
 def _read_beneath(root: int, path: str) -> bytes:
     """A regular file of at most 1 MiB, resolved beneath the root: an image's link cannot lead to the machine's file.
     Empty where there is none; one that is there and cannot be read must not pass for that, or a user has group 0."""
-    what, descriptor = f"user: the image's {path}", _open_beneath(root, path)
+    what, resolve = f"user: the image's {path}", lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
+    descriptor = lib.kb_openat2(root, path.encode(), os.O_RDONLY | os.O_NONBLOCK, 0, resolve)
     if descriptor in (-errno.ENOENT, -errno.ENOTDIR):
         return b""
     if descriptor == -errno.ENXIO:  # a socket
@@ -77,16 +77,6 @@ def _read_beneath(root: int, path: str) -> bytes:
     if len(content) > _MOST_PASSWD:
         raise InvalidOption(f"{what} is larger than {_MOST_PASSWD >> 20} MiB")
     return content
-
-
-def _open_beneath(root: int, path: str) -> int:
-    """A descriptor, or -errno."""
-    resolve = lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
-    for _ in range(_TRIES):
-        descriptor = int(lib.kb_openat2(root, path.encode(), os.O_RDONLY | os.O_NONBLOCK, 0, resolve))
-        if descriptor != -errno.EAGAIN:  # something was renamed meanwhile, so that ".." might have led out (openat2(2))
-            return descriptor
-    return -errno.EAGAIN
 
 
 class Images:

@@ -12,10 +12,18 @@
 
 static inline int or_errno(long result) { return result < 0 ? -errno : (int)result; }
 
+/* Below a root, ".." is refused with EAGAIN where anything on the machine was renamed or mounted meanwhile: it might
+ * have led out. The next attempt may do. */
+enum { OPENAT2_TRIES = 128 };
+
 static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
     struct { uint64_t flags, mode, resolve; } how = {flags | O_CLOEXEC, mode, resolve};
-    return or_errno(syscall(SYS_openat2, dir, path, &how, sizeof how));
+    int result, left = OPENAT2_TRIES;
+    do
+        result = or_errno(syscall(SYS_openat2, dir, path, &how, sizeof how));
+    while (result == -EAGAIN && --left);
+    return result;
 }
 
 static inline int sys_open_tree(int dir, const char *path, unsigned int flags)
