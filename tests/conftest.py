@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -127,3 +128,22 @@ def ordinary_user(_test_user: users.User, tmp_path_factory: pytest.TempPathFacto
     yield replace(_test_user, home=home)
     for folder, mode in modes.items():
         folder.chmod(mode)
+
+
+@pytest.fixture
+def container_user(ordinary_user: users.User, busybox_rootfs: Path) -> users.User:
+    """An ordinary user who may make user namespaces, which their containers need, and pass to the folder of busybox."""
+    if reason := ordinary_user.refusal():
+        pytest.skip(f"an ordinary user may make no user namespace here: {reason}")
+    for folder in list(busybox_rootfs.parents)[:2]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    return ordinary_user
+
+
+@pytest.fixture
+def own_busybox(container_user: users.User, busybox_rootfs: Path) -> str:
+    """The name of a copy of busybox that belongs to `container_user`."""
+    copy = container_user.home / "image"
+    subprocess.run(["cp", "-a", busybox_rootfs, copy], check=True)
+    subprocess.run(["chown", "-Rh", f"{container_user.uid}:{container_user.gid}", copy], check=True)
+    return f"dir:{copy}"

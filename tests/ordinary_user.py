@@ -75,9 +75,16 @@ class User:
             timeout=timeout,
         )
 
-    def python(self, code: str, **options: str) -> subprocess.CompletedProcess[str]:
+    def python(self, code: str, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
         """Run `code` with this interpreter as this user; `options` become environment variables."""
-        return self.run([sys.executable, "-c", code], env=options)
+        return self.run([sys.executable, "-c", code, *arguments], env=options)
+
+    def refusal(self) -> str:
+        """Why this user may make no user namespace, in the machine's own words; empty where they may. Tried once."""
+        if self.uid not in _refusals:
+            done = self.run(["unshare", "--user", "--map-root-user", "--mount", "true"])
+            _refusals[self.uid] = done.stderr.strip() if done.returncode else ""
+        return _refusals[self.uid]
 
     def entering(self, command: Sequence[str]) -> list[str]:
         pairs = [str(part) for pair in closed_folders() for part in pair]
@@ -85,6 +92,9 @@ class User:
         stage.mkdir(exist_ok=True)
         unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", ENTER, "enter"]
         return [*unshare, str(self.uid), str(self.gid), str(stage), *pairs, "--", *command]
+
+
+_refusals: dict[int, str] = {}
 
 
 def closed_folders() -> list[tuple[Path, Path]]:

@@ -71,6 +71,8 @@ class StorePaths:
         try:
             for folder in (self.root, self.containers, self.trash):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if folder == self.root:
+                    _close_new(folder)
                 _check_ours(folder, "set KERNELBOX_ROOT to a folder of your own")
         except OSError as error:
             raise StoreError(
@@ -91,6 +93,15 @@ class StorePaths:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StoreError(f"could not make {base} for the monitor's socket: {reason}", hint=mend) from error
+
+
+def _close_new(folder: Path) -> None:
+    """An empty folder of ours is to be a store: a disk mounted there, which everybody may write at first."""
+    status = folder.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not os.listdir(folder):
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
+        if os.listdir(folder):  # somebody was quicker
+            folder.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _check_ours(folder: Path, mend: str) -> None:

@@ -1,45 +1,20 @@
-"""A bundle as `runc spec` makes one, on the small root file system."""
+"""What all tests of faults use: a bundle, and an end for the orphans that killing makes."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import bundles
 import leaks
 import pytest
 
-CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
-
 
 @pytest.fixture
-def bundle(tmp_path: Path, busybox_rootfs: Path) -> Path:
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    hidden = ["nosuid", "noexec", "nodev"]
-    config = {
-        "ociVersion": "1.0.2",
-        "process": {
-            "args": ["sh"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "noNewPrivileges": True,
-            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
-        },
-        "root": {"path": str(busybox_rootfs), "readonly": True},
-        "hostname": "bundle",
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*hidden, "ro"]},
-        ],
-        "linux": {
-            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
-            "maskedPaths": ["/proc/kcore", "/sys/firmware"],
-            "readonlyPaths": ["/proc/sys"],
-        },
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+def bundle(tmp_path: Path, busybox_rootfs: Path) -> str:
+    """The name of a bundle on the small root file system."""
+    return bundles.write(tmp_path / "bundle", bundles.config(busybox_rootfs))
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
-"""An engine that all tests of one file share: its monitor, connections and ids are there before the first of them."""
+"""An engine that all tests of one file share, whose monitor, connections and ids are there before the first of them;
+images and bundles of busybox."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bundles
 import leaks
 import pytest
 
@@ -42,3 +45,19 @@ def sh(box: Engine, busybox_image: str) -> Callable[..., RunResult]:
         return result
 
     return run
+
+
+@pytest.fixture
+def bundle(busybox_rootfs: Path, tmp_path: Path) -> bundles.Bundle:
+    """Makes a bundle on a copy of busybox, its configuration changed by a function; returns its image's name."""
+
+    def make(change: bundles.Change = lambda _: None) -> str:
+        folder = tmp_path / "bundle"
+        if not folder.exists():
+            folder.mkdir()
+            subprocess.run(["cp", "-a", busybox_rootfs, folder / "rootfs"], check=True)
+        config = bundles.config()
+        change(config)
+        return bundles.write(folder, config)
+
+    return make

@@ -1,4 +1,4 @@
-"""OCI bundles: made by runc and umoci, with hooks, namespaces, ids and terminals of their own."""
+"""OCI bundles: by hand, by runc and by umoci, with namespaces, ids and terminals of their own."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bundles
 import pytest
+from bundles import Bundle, Change, args
 
 from kernelbox import Engine
 from kernelbox.errors import CommandNotFound, InvalidOption, KernelBoxError, NotSupported, StartError
 from kernelbox.linux import namespaces
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
-
-Bundle = Callable[..., str]
 
 
 def tool(name: str) -> str:
@@ -29,36 +28,15 @@ def tool(name: str) -> str:
     return found
 
 
-@pytest.fixture
-def bundle(busybox_rootfs: Path, tmp_path: Path) -> Bundle:
-    """Makes a bundle by `runc spec` on a copy of busybox, changed by a function; returns its image's name."""
-
-    def make(change: Callable[[dict[str, Any]], None] = lambda _: None, *arguments: str) -> str:
-        folder = tmp_path / "bundle"
-        folder.mkdir(exist_ok=True)
-        if not (folder / "rootfs").exists():
-            subprocess.run(["cp", "-a", busybox_rootfs, folder / "rootfs"], check=True)
-        (folder / "config.json").unlink(missing_ok=True)
-        subprocess.run([tool("runc"), "spec", *arguments], cwd=folder, check=True)
-        config = json.loads((folder / "config.json").read_text())
-        config["process"]["terminal"] = False
-        change(config)
-        (folder / "config.json").write_text(json.dumps(config))
-        return f"bundle:{folder}"
-
-    return make
-
-
-def args(*command: str) -> Callable[[dict[str, Any]], None]:
-    def change(config: dict[str, Any]) -> None:
-        config["process"]["args"] = list(command)
-
-    return change
-
-
 def test_what_runc_specifies(engine: Engine, bundle: Bundle) -> None:
+    name = bundle()
+    folder = Path(name.removeprefix("bundle:"))
+    (folder / "config.json").unlink()
+    subprocess.run([tool("runc"), "spec"], cwd=folder, check=True)
+    config = json.loads((folder / "config.json").read_text())
     script = "hostname; pwd; echo $TERM; ulimit -n; touch /file 2>&1; grep -E 'CapEff|NoNewPrivs' /proc/self/status"
-    run = engine.run(bundle(args("sh", "-c", script)))
+    config["process"] |= {"terminal": False, "args": ["sh", "-c", script]}
+    run = engine.run(bundles.write(folder, config))
     words = run.stdout.split("\n")
     assert words[:4] == ["runc", "/", "xterm", "1024"]
     assert "Read-only" in words[4]
@@ -233,78 +211,6 @@ def test_mounts_of_all_kinds(engine: Engine, bundle: Bundle, tmp_path: Path) -> 
     assert sorted(os.listdir(tmp_path / "shared")) == ["file"]
 
 
-KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-STATUSES = ("creating", "creating", "creating", "created", "running", "stopped")
-
-
-@pytest.mark.parametrize(("kind", "status"), list(zip(KINDS, STATUSES, strict=True)))
-def test_hooks(engine: Engine, bundle: Bundle, tmp_path: Path, kind: str, status: str) -> None:
-    """Each is told the state on its input, with a pid that is the container's while there is one."""
-    inside = kind == "startContainer"
-    out = Path("/tmp/hook" if inside else str(tmp_path / "hook"))
-    script = f'cat > {out}.state; env > {out}.env; echo "$0 $@" > {out}.args; ls /proc > {out}.proc'
-
-    def change(config: dict[str, Any]) -> None:
-        config["root"]["readonly"] = False
-        config["annotations"] = {"org.example.note": "seen"}
-        config["hooks"] = {
-            kind: [{"path": "/bin/sh", "args": ["sh", "-c", script, "zero", "one"], "env": ["A=1"], "timeout": 20}]
-        }
-        config["process"]["args"] = ["sh", "-c", "echo ran"]
-
-    name = bundle(change)
-    run = engine.run(name)
-    assert (run.exit_code, run.stdout) == (0, "ran\n")
-    if inside:
-        out = Path(name.removeprefix("bundle:"), "rootfs/tmp/hook")
-    state = json.loads(out.with_suffix(".state").read_text())
-    assert state["ociVersion"].startswith("1.")
-    assert (state["id"], state["status"]) == (run.container.id, status)
-    assert state["bundle"] == name.removeprefix("bundle:")
-    assert state["annotations"]["org.example.note"] == "seen"
-    assert out.with_suffix(".args").read_text() == "zero one\n"
-    assert "A=1" in out.with_suffix(".env").read_text().split()
-    if status != "stopped":
-        assert str(state["pid"]) in out.with_suffix(".proc").read_text().split() or inside
-
-
-@pytest.mark.parametrize("kind", KINDS[:5])
-def test_a_hook_that_fails_ends_the_start(engine: Engine, bundle: Bundle, tmp_path: Path, kind: str) -> None:
-    def change(config: dict[str, Any]) -> None:
-        config["hooks"] = {
-            kind: [{"path": "/bin/sh", "args": ["sh", "-c", "echo because of this >&2; exit 3"]}],
-            "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"touch {tmp_path}/stopped"]}],
-        }
-
-    with pytest.raises(StartError, match=rf"{kind} hook /bin/sh: .*\(exit code 3: because of this\)"):
-        engine.run(bundle(change))
-    assert (tmp_path / "stopped").exists()
-
-
-def test_a_hook_that_does_not_end(engine: Engine, bundle: Bundle) -> None:
-    hook = {"path": "/bin/sh", "args": ["sh", "-c", "sleep infinity & sleep infinity"], "timeout": 1}
-    with pytest.raises(StartError, match=r"prestart hook.*timed out|prestart hook.*timeout"):
-        engine.run(bundle(lambda config: config.update(hooks={"prestart": [hook]})))
-
-
-def test_a_hook_that_is_not_there(engine: Engine, bundle: Bundle) -> None:
-    with pytest.raises(StartError, match=r"could not run the createRuntime hook /nonesuch: no such file"):
-        engine.run(bundle(lambda config: config.update(hooks={"createRuntime": [{"path": "/nonesuch"}]})))
-
-
-def test_a_last_hook_that_fails_changes_nothing(engine: Engine, bundle: Bundle) -> None:
-    hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo words >&2; exit 3"]}
-
-    def change(config: dict[str, Any]) -> None:
-        config["hooks"] = {"poststop": [hook]}
-        config["process"]["args"] = ["sh", "-c", "exit 4"]
-
-    run = engine.run(bundle(change))
-    assert run.exit_code == 4
-    assert run.usage.cpu_usage_seconds
-    assert [row.errno for row in run.trace if row.step == "RunHook"] != [0]
-
-
 def without(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     """As if that namespace were the machine's, whose name stays what it is even if nothing refuses."""
     config["hostname"] = socket.gethostname()
@@ -312,7 +218,7 @@ def without(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-CHANGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+CHANGES: list[tuple[Change, str]] = [
     (lambda c: c.pop("process"), r"process"),
     (lambda c: c["process"].update(args=[]), r"process\.args"),
     (lambda c: c["process"].update(cwd="relative"), r"cwd"),
@@ -335,9 +241,7 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
 
 
 @pytest.mark.parametrize(("change", "reason"), CHANGES, ids=[reason for _, reason in CHANGES])
-def test_configurations_that_cannot_be(
-    engine: Engine, bundle: Bundle, change: Callable[[dict[str, Any]], None], reason: str
-) -> None:
+def test_configurations_that_cannot_be(engine: Engine, bundle: Bundle, change: Change, reason: str) -> None:
     with pytest.raises(KernelBoxError, match=reason):
         engine.run(bundle(change))
 

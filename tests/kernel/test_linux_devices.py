@@ -18,7 +18,7 @@ from kernelbox.native import check, lib
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
-NAME = f"kbtest-dev-{os.getpid()}"
+NAME = f"kernelbox-test-{os.getpid()}-devices"
 
 
 @pytest.fixture

@@ -182,11 +182,35 @@ def test_overlay_that_the_kernel_refuses(tmp_path: Path) -> None:
         overlay.detached([of["top"]], of["upper"], Path("/proc"))
 
 
-def test_nothing_is_left_in_other_processes(place: Path) -> None:
-    with mounts.detached("tmpfs") as mount:
-        mount.move(place)
-        process = subprocess.Popen(["unshare", "-m", "sh", "-c", "echo; read -r _"], stdin=-1, stdout=-1)
-        assert process.stdout is not None
-        process.stdout.readline()
-    process.communicate(b"\n", timeout=60)
+def waiting(*command: str) -> subprocess.Popen[bytes]:
+    """A process that has begun, by that command, and ends when its input does."""
+    process = subprocess.Popen([*command, "sh", "-c", "echo; read -r _"], stdin=-1, stdout=-1)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def seen_by(process: subprocess.Popen[bytes], place: Path) -> bool:
+    return str(place) in [line.split()[4] for line in Path(f"/proc/{process.pid}/mountinfo").read_text().splitlines()]
+
+
+def test_other_processes_see_it_come_and_go(place: Path) -> None:
+    """One beside us, and one in a mount namespace that hears of what is mounted below a shared mount of ours."""
+    with mounts.detached("tmpfs") as ground:
+        ground.move(place)
+        ground.change(propagation=lib.MS_SHARED)
+        inner = place / "inner"
+        inner.mkdir()
+        beside, apart = waiting("env"), waiting("unshare", "--mount", "--propagation", "slave")
+        assert not seen_by(beside, inner)
+        assert not seen_by(apart, inner)
+        with mounts.detached("tmpfs") as mount:
+            mount.move(inner)
+            assert seen_by(beside, inner)
+            assert seen_by(apart, inner)
+        assert not seen_by(beside, inner)
+        assert not seen_by(apart, inner)
+        assert seen_by(beside, place)
+        for process in (beside, apart):
+            process.communicate(b"\n", timeout=60)
     assert mounted_on(place) == []

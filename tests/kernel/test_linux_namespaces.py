@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -46,14 +47,21 @@ def test_all_at_once_belong_to_the_user_namespace() -> None:
     assert socket.gethostname() != "inside"
 
 
+def own(*kinds: str) -> list[str]:
+    """The namespaces that this thread is in."""
+    return [os.readlink(f"/proc/thread-self/ns/{kind}") for kind in kinds]
+
+
 def test_entered_and_back() -> None:
-    name = socket.gethostname()
+    name, links, before = socket.gethostname(), socket.if_nameindex(), own("uts", "net")
     with namespaces.create("uts", "net") as made:
+        there = [os.readlink(f"/proc/self/fd/{made[kind].fileno()}") for kind in ("uts", "net")]
         with made.entered("uts", "net"):
             socket.sethostname("inside")
             assert [link for _, link in socket.if_nameindex()] == ["lo"]
-        assert socket.gethostname() == name
-        assert len(socket.if_nameindex()) > 1 or socket.if_nameindex()[0][1] == "lo"
+            assert own("uts", "net") == there
+        assert (socket.gethostname(), socket.if_nameindex(), own("uts", "net")) == (name, links, before)
+    assert not set(there) & set(before)
 
 
 def test_listed_while_a_process_is_inside() -> None:

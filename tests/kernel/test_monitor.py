@@ -9,8 +9,10 @@ import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from bundles import Bundle
 from waiting import wait_until
 
 import kernelbox as kb
@@ -19,6 +21,7 @@ from kernelbox import Engine
 pytestmark = pytest.mark.kernel
 
 F_GET_SEALS = 1034
+GUARD = STACK = 65_536
 SEALED = 0x1 | 0x2 | 0x4 | 0x8  # SEAL, SHRINK, GROW, WRITE (fcntl(2))
 
 # Tries everything on every process that is, or still shares its memory with, a monitor. Prints what worked, then how
@@ -88,6 +91,26 @@ def test_it_runs_from_a_sealed_file_in_memory(box: Engine, busybox_image: str) -
     with pytest.raises(OSError, match=r"busy|not permitted") as refused:
         os.open(program, os.O_RDWR)
     assert refused.value.errno in (errno.ETXTBSY, errno.EPERM)
+
+
+def test_nothing_can_be_written_below_the_stack_of_a_launch(box: Engine, bundle: Bundle, tmp_path: Path) -> None:
+    """It lies in the monitor's own memory. While a hook runs, the process on its way to exec waits on it: its stack
+    pointer is where the guard ends and the stack begins, which are as large as launch.c has them."""
+    pid = """pid=$(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')"""
+    script = f"{pid}; cat /proc/$pid/syscall > {tmp_path}/syscall; cat /proc/$pid/maps > {tmp_path}/maps"
+
+    def change(config: dict[str, Any]) -> None:
+        config["hooks"] = {"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+
+    assert box.run(bundle(change), ["true"]).exit_code == 0
+    *_, stack_pointer, _ = (tmp_path / "syscall").read_text().split()
+    lines = [line.split()[:2] for line in (tmp_path / "maps").read_text().splitlines()]
+    regions = [(*(int(end, 16) for end in ends.split("-")), rights) for ends, rights in lines]
+    ((bottom, top),) = [(start, end) for start, end, rights in regions if rights == "---p"]
+    assert top - bottom == GUARD
+    assert top <= int(stack_pointer, 16) < top + STACK
+    ((_, end),) = [(start, end) for start, end, rights in regions if (start, rights) == (top, "rw-p")]
+    assert end >= top + STACK
 
 
 def test_it_comes_with_the_first_run_and_goes_with_the_last_engine(store: Path, busybox_image: str) -> None:

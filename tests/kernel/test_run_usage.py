@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import machine
 import pytest
 
 from kernelbox import Engine, RunResult
-from kernelbox.linux.features import probe
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
@@ -24,7 +24,7 @@ def test_even_the_shortest_run_has_its_costs(sh: Callable[..., RunResult]) -> No
         usage = sh("").usage
         assert usage.cpu_usage_seconds is not None
         assert usage.cpu_usage_seconds > 0
-        if probe().memory_peak:
+        if "memory_peak_bytes" in machine.counted():
             assert usage.memory_peak_bytes is not None
             assert 4096 <= usage.memory_peak_bytes < 64 * MEGABYTE
         assert (usage.net_rx_bytes, usage.net_tx_bytes) == (0, 0)
@@ -44,7 +44,7 @@ def test_processor_time_is_that_of_all_processes(sh: Callable[..., RunResult]) -
 
 
 def test_the_peak_of_memory(sh: Callable[..., RunResult]) -> None:
-    if not probe().memory_peak:
+    if "memory_peak_bytes" not in machine.counted():
         pytest.skip("this kernel does not keep the peak of a group")
     little = sh("").usage.memory_peak_bytes
     much = sh("dd if=/dev/zero of=/dev/shm/file bs=1M count=40 2>/dev/null; rm /dev/shm/file").usage.memory_peak_bytes
@@ -55,10 +55,12 @@ def test_the_peak_of_memory(sh: Callable[..., RunResult]) -> None:
 
 
 def test_the_most_processes_at_once(sh: Callable[..., RunResult]) -> None:
-    usage = sh("for i in 1 2 3 4 5 6 7; do sleep 0.2 & done; wait").usage
-    if usage.pids_peak is None:
+    """Seven wait for a line that the eighth writes when it has started all of them."""
+    if "pids_peak" not in machine.counted():
         pytest.skip("this kernel does not keep the most processes of a group (pids.peak)")
-    assert usage.pids_peak == 8
+    seven = "for i in 1 2 3 4 5 6 7; do"
+    script = f"mkfifo /go; exec 3<> /go; {seven} read line <&3 & done; {seven} echo >&3; done; wait"
+    assert sh(script).usage.pids_peak == 8
 
 
 @pytest.mark.outside  # in the virtual machine /tmp lies in memory
@@ -72,9 +74,10 @@ def test_bytes_written(sh: Callable[..., RunResult], tmp_path: Path, way: str) -
 
 
 def test_the_wall_clock_is_the_programs(sh: Callable[..., RunResult]) -> None:
+    """It runs within the time of the whole run, which the launch and the end are part of."""
     run = sh("sleep 0.1")
     assert run.usage.wall_seconds is not None
-    assert 0.1 <= run.usage.wall_seconds <= run.duration
+    assert 0 < run.usage.wall_seconds < run.duration
 
 
 def test_the_costs_as_a_frame(sh: Callable[..., RunResult]) -> None:

@@ -25,6 +25,7 @@ from jupyter_core.utils import ensure_event_loop
 from traitlets.config import Config
 
 from kernelbox.errors import KernelBoxError, OutOfMemory, RunFailed, RunTimeout
+from kernelbox.linux import cgroups
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
@@ -183,6 +184,12 @@ class Notebook:
     def close(self) -> None:
         atexit.unregister(self.shell.atexit_operations)
         self.shell.atexit_operations()
+
+
+@pytest.fixture
+def memory_is_limited() -> bool:
+    """Whether a container's memory limit is in force: an ordinary user may have no control group for it."""
+    return not cgroups.detect().unsupported(cgroups.Limits(memory=64 << 20))
 
 
 @pytest.fixture

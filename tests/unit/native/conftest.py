@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import leaks
 import pytest
@@ -22,6 +23,9 @@ from unit.native.frames import ALIVE_S, Frame, Reply, replies, send
 from kernelbox.native import build, lib
 
 NOBODY = 65534
+AS_NOBODY: dict[str, Any] = {
+    "user": NOBODY, "group": NOBODY, "extra_groups": (), "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, "cwd": "/",
+}  # fmt: skip
 SANITIZERS = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", "/dev/null"]
 CONFINE = (
     "--user",
@@ -109,6 +113,9 @@ def end_confined(process: subprocess.Popen[bytes]) -> None:
 def confined(sanitized_monitor: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfinedMonitor]:
     if os.geteuid():
         pytest.skip("only root can confine a monitor to somebody who owns nothing")
+    trial = subprocess.run(["unshare", *CONFINE, "true"], capture_output=True, text=True, **AS_NOBODY)
+    if trial.returncode:
+        pytest.skip(f"nobody may make user namespaces here: {trial.stderr.strip()}")
     log = tmp_path_factory.mktemp("confined") / "log"
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/run", prefix="confined-")))
@@ -123,8 +130,7 @@ def confined(sanitized_monitor: Path, tmp_path_factory: pytest.TempPathFactory) 
         output = stack.enter_context(log.open("ab"))
         process = subprocess.Popen(
             ["unshare", *CONFINE, "sh", "-ec", START, "start", str(program)],
-            stdin=listener, stdout=output, stderr=output, pass_fds=[program], user=NOBODY, group=NOBODY,
-            extra_groups=(), env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, cwd="/",
+            stdin=listener, stdout=output, stderr=output, pass_fds=[program], **AS_NOBODY,
         )  # fmt: skip
         stack.enter_context(process)
         stack.callback(end_confined, process)

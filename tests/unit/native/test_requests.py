@@ -156,7 +156,7 @@ def test_a_plan_that_ends_without_a_program(confined: ConfinedMonitor) -> None:
     assert (failed.kind, failed.error) == (lib.KB_FAILED, errno.EINTR)
 
 
-def test_a_process_that_overflows_its_stack_takes_nobody_along(confined: ConfinedMonitor) -> None:
+def test_a_target_behind_too_many_links_is_refused(confined: ConfinedMonitor) -> None:
     # A dangling link on each level; the ninth is one too many.
     links = [f"/tmp/link{number}\0".encode() for number in range(12)]
     text = b"\0/\0" + b"".join(links) + b"/bin/true\0"

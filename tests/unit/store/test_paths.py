@@ -42,6 +42,25 @@ def test_a_folder_that_others_may_only_read(paths: StorePaths) -> None:
     paths.prepare()
 
 
+def test_an_empty_folder_is_closed_to_others(tmp_path: Path) -> None:
+    """As that of a new file system is, on which the store is to lie."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store").chmod(0o1777)
+    paths = StorePaths(tmp_path / "store", tmp_path / "run/name", "name")
+    paths.prepare()
+    assert paths.root.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path: Path) -> None:
+    """It may be somebody's shared folder, and somebody may have put things there."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/file").touch()
+    (tmp_path / "store").chmod(0o1777)
+    with pytest.raises(StoreError, match="other users may write"):
+        StorePaths(tmp_path / "store", tmp_path / "run/name", "name").prepare()
+    assert (tmp_path / "store").stat().st_mode & 0o7777 == 0o1777
+
+
 FOLDERS: dict[str, Callable[[StorePaths], Path]] = {
     "root": lambda paths: paths.root,
     "containers": lambda paths: paths.containers,
