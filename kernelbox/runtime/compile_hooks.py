@@ -26,12 +26,12 @@ LONGEST_S = 30
 _PID_PLACE = "@PID@"
 
 
-def _state(config: Config, target: Target, status: str) -> bytes:
+def _state(config: Config, target: Target, status: str, pid: int | str = _PID_PLACE) -> bytes:
     document = {
         "ociVersion": VERSION,
         "id": target.id,
         "status": status,
-        "pid": _PID_PLACE,
+        "pid": pid,
         "bundle": target.bundle,
         "annotations": dict(config.annotations),
     }
@@ -55,7 +55,8 @@ def early(config: Config, target: Target) -> Iterator[Step]:
 
 def start_container(config: Config, target: Target) -> Iterator[Step]:
     if config.hooks is not None:
-        state = _state(config, target, "created")
+        own = config.linux and any(space.type == "pid" and not space.path for space in config.linux.namespaces)
+        state = _state(config, target, "created", 1 if own else _PID_PLACE)  # as the hook itself sees it
         yield from _steps(config.hooks.start_container, "startContainer", state, in_host=False)
 
 
