@@ -165,13 +165,13 @@ static int launch(struct connection *connection, struct plan *plan)
 static void set_up(struct connection *connection, struct plan *plan)
 {
     bool late = plan->head.flags & KB_RECOVERY && monitor.recovered;
+    if (plan->head.after)                              /* first: what fails half way is to leave nothing either */
+        farewell_set(plan);
     int result = late ? 0 : run_ops(plan, 0, plan->head.before);
     if (!result) {
         monitor.recovered |= plan->head.flags & KB_RECOVERED;
         if (plan->head.inside)
             pool_configure(plan, plan->head.before, plan->head.inside, plan->head.signal);
-        if (plan->head.after)
-            farewell_set(plan);
     }
     struct kb_answer head = {
         .type = result ? KB_FAILED : KB_OK,
