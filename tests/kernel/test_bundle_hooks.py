@@ -119,6 +119,13 @@ def test_a_hook_that_is_not_there(engine: Engine, bundle: Bundle) -> None:
         engine.run(bundle(lambda config: config.update(hooks={"createRuntime": [{"path": "/nonesuch"}]})))
 
 
+def test_several_hooks_of_a_kind(engine: Engine, bundle: Bundle, tmp_path: Path) -> None:
+    """The second says the same of the container, and has no variables."""
+    hooks = [hook(f"touch {tmp_path}/first", env=["A=1"]), hook(f"touch {tmp_path}/second")]
+    assert engine.run(bundle(lambda config: config.update(hooks={"poststop": hooks})), ["true"]).exit_code == 0
+    assert (tmp_path / "second").exists()
+
+
 def test_a_last_hook_that_fails_changes_nothing(engine: Engine, bundle: Bundle) -> None:
     def change(config: dict[str, Any]) -> None:
         config["hooks"] = {"poststop": [hook("echo words >&2; exit 3")]}
