@@ -46,7 +46,7 @@ class Run:
                     self.launch.kill()
                     self.launch.wait()
             except KeyboardInterrupt:
-                self._end()
+                self.launch.end()
                 history.last = self.result()
                 name = self.prepared.info.name
                 raise RunInterrupted(f"interrupted: the container {name} was killed", result=history.last) from None
@@ -74,26 +74,11 @@ class Run:
     def _abandon(self) -> None:
         try:
             with contextlib.suppress(KernelBoxError):
-                self._end()
+                self.launch.end()
         finally:
             if self.launch.terminal >= 0:
                 os.close(self.launch.terminal)
             self._finish()
-
-    def _end(self) -> None:
-        """`Launch.end`, from the moment on that the monitor knows the container: before that there is nothing to kill,
-        and it would begin afterwards."""
-        launch = self.launch
-        while not (launch.outcome.pid or launch.terminal >= 0 or launch.ended):
-            try:
-                launch.wait_started()
-            except KeyboardInterrupt:
-                continue
-            except KernelBoxError:
-                raise
-            except Exception:  # of on_output: then it has begun
-                break
-        launch.end()
 
     def result(self) -> RunResult:
         """The result of a launch that has ended."""

@@ -103,6 +103,11 @@ class Connection:
     def closed(self) -> bool:
         return self._socket < 0
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request that was begun last has gone to the monitor."""
+        return bool(self._talk.sent)
+
     def begin(
         self,
         message: bytes,

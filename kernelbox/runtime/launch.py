@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -86,7 +87,11 @@ class Launch:
     def begin(self) -> None:
         """Sends the plan and looks at the first thing that happens."""
         self._connection = self._monitor.take()
-        self._send()
+        try:
+            self._send()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _send(self) -> None:
         assert self._connection is not None
@@ -164,11 +169,17 @@ class Launch:
 
     def end(self) -> None:
         """Kills the container and waits until it has gone; nobody is told of output any more. Interrupts do not shorten
-        that."""
+        that. One whose request has not been sent never begins. Raises as `wait` does."""
         assert self._connection is not None
         self._on_output = None
+        if not self._connection.sent:
+            self._close_plan_file()
+            self._connection.close()
+            self.outcome.signal, self.ended = signal.SIGKILL, True
         while not self.ended and not self._connection.closed:
             try:
+                if not self.outcome.pid:  # until the monitor knows it there is nothing to kill
+                    self.wait_started()
                 self.kill()
                 self.wait()
             except KeyboardInterrupt:
