@@ -52,7 +52,7 @@ class Engine:
         self._monitor: Monitor | None = None
         self._ranges: IdRanges | None = None
         self._ready = ReadyPlans()
-        self._host_state: tuple[int, int, int] | None = None
+        self._host_state: tuple[int, ...] | None = None
         self._null = -1
 
     def __enter__(self) -> Engine:

@@ -2,7 +2,11 @@
 
 An overlay's lowest layer is "/", above it lies a small tmpfs, the mask. What the mask does not hide and is on the list
 shows through (/usr, /bin, /lib ...); /etc is replaced by copies of its harmless files; homes, /var, /run and everything
-else are empty or absent. Where the running Python lives outside /usr, that folder is bound read-only.
+else are empty or absent. Where the running Python lives outside /usr, that folder is bound read-only, and so are other
+file systems that are mounted below what is shown.
+
+Root in the container is root to the files of the layer: what others may not read has to be hidden. In /usr, which
+packages fill, there are no secrets; /opt and /usr/local are looked through.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kernelbox.linux import mountinfo
 from kernelbox.oci.image_config import ImageConfig
 from kernelbox.oci.runtime_spec import Mount
 from kernelbox.runtime.plan import Plan
@@ -21,7 +27,7 @@ from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.files import HideLower, MakeFolder, MakeLink, MakeOpaque, WriteFile
 from kernelbox.runtime.steps.mounts import AttachInWorkshop, ClearWorkshop, MakeMount
 
-__all__ = ["GROUP", "PASSWD", "binds", "host_config", "mask_plan", "state_of_root"]
+__all__ = ["GROUP", "PASSWD", "binds", "closed_paths", "host_config", "mask_plan", "state_of_root"]
 
 SHOWN = frozenset({"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32", "opt"})
 
@@ -79,18 +85,70 @@ _BOUND = (Path("/etc/alternatives"), Path("/etc/ssl/certs"))
 _MOST_FILES = 2000
 _MOST_BYTES = 1 << 20
 
+_BY_HAND = (Path("/opt"), Path("/usr/local"))
+"""Where people put what no package brought, services with their secrets among it."""
+_DEPTH = 3
+_MOST_SEEN = 5000
+_REMOTE = ("9p", "afs", "autofs", "ceph", "cifs", "fuse", "nfs", "smb")
+"""Kinds of file systems (by how their names begin) that a start must not wait for."""
 
-def state_of_root() -> tuple[int, int]:
-    """Changes when something appears in or goes from "/": the mask is then made anew, so that it is hidden too."""
-    status = os.stat("/")
-    return status.st_ino, status.st_mtime_ns
+
+def state_of_root() -> tuple[int, ...]:
+    """Changes when something appears in or goes from "/" and the folders filled by hand: the mask is then made anew, so
+    that it is hidden too."""
+    found = []
+    for folder in (Path("/"), *_BY_HAND):
+        if folder.exists():
+            status = folder.stat()
+            found += [status.st_ino, status.st_mtime_ns]
+    return tuple(found)
+
+
+def closed_paths(trees: Iterable[Path] = _BY_HAND) -> tuple[Path, ...]:
+    """What other users may not read below these folders, the outermost of it; the running Python is never among it.
+    Sockets and pipes count as closed. Upper folders are looked at first, and no more than `_MOST_SEEN` entries or
+    `_DEPTH` folders down: the first run waits for it."""
+    prefixes = (Path(sys.prefix), Path(sys.base_prefix))
+    needed = {str(folder) for prefix in prefixes for folder in (prefix, *prefix.parents)}
+    found, seen = [], 0
+    waiting = deque((str(tree), 0) for tree in trees if tree.is_dir())
+    while waiting and seen < _MOST_SEEN:
+        folder, depth = waiting.popleft()
+        device = os.stat(folder).st_dev
+        for entry in os.scandir(folder):
+            seen += 1
+            if entry.is_symlink() or entry.path in needed:
+                continue
+            status = entry.stat(follow_symlinks=False)
+            mode = status.st_mode
+            if stat.S_ISDIR(mode) and mode & 0o005 == 0o005:
+                if depth < _DEPTH and status.st_dev == device:  # what is mounted there is no part of the layer
+                    waiting.append((entry.path, depth + 1))
+            elif not (stat.S_ISREG(mode) and mode & 0o004):
+                found.append(Path(entry.path))
+    return tuple(sorted(found))
+
+
+def _outermost(folders: Iterable[Path]) -> tuple[Path, ...]:
+    every = sorted(set(folders))
+    return tuple(folder for folder in every if not any(other in folder.parents for other in every))
+
+
+def _mounted() -> tuple[Path, ...]:
+    """Other file systems on and below what is shown, where the layer has only an empty folder. Those with something
+    that others may not read are left out: a bound folder cannot hide it."""
+    targets = [
+        Path(mount.target)
+        for mount in mountinfo.read()
+        if mount.target.lstrip("/").partition("/")[0] in SHOWN and not mount.fstype.startswith(_REMOTE)
+    ]
+    return tuple(path for path in _outermost(targets) if not closed_paths([path]))
 
 
 def python_folders() -> tuple[Path, ...]:
     """Where the running Python and its packages live, as far as that is not shown anyway; outer ones first."""
     folders = {Path(folder).resolve() for folder in (sys.prefix, sys.base_prefix)}
-    apart = sorted(folder for folder in folders if folder.parts[1:2] and folder.parts[1] not in SHOWN)
-    return tuple(folder for folder in apart if not any(other in folder.parents for other in apart))
+    return _outermost(folder for folder in folders if folder.parts[1:2] and folder.parts[1] not in SHOWN)
 
 
 def _shown() -> tuple[Path, ...]:
@@ -98,9 +156,9 @@ def _shown() -> tuple[Path, ...]:
 
 
 def binds(*, rootless: bool) -> tuple[Mount, ...]:
-    """Folders of the machine bound read-only: where Python lives, and for an ordinary user all of /usr and its like,
-    as the kernel lets nobody but root make "/" a layer."""
-    shown = tuple(path for path in _shown() if rootless and not path.is_symlink())
+    """Folders of the machine bound read-only: where Python lives, what is mounted below the shown folders, and for an
+    ordinary user all of /usr and its like, as the kernel lets nobody but root make "/" a layer."""
+    shown = tuple(path for path in _shown() if not path.is_symlink()) if rootless else _mounted()
     folders = (*shown, *python_folders(), *(folder for folder in _BOUND if folder.is_dir()))
     return tuple(Mount(str(f), "bind", str(f), ("rbind", "ro", "rro", "nosuid", "nodev")) for f in folders)
 
@@ -137,6 +195,9 @@ def mask_plan(*, rootless: bool = False, owner: int = 0, attached: bool = False)
     made = set(_EMPTY) | set(_BELOW)
     for folder in (*python_folders(), *_BOUND):
         steps += _mount_point(folder, made, rootless)
+    if not rootless:
+        for path in closed_paths():
+            steps += [*_folders_above(path, made, owner), HideLower(str(path).lstrip("/"), HOST_MASK)]
     if attached:
         steps += [ClearWorkshop(("/host-mask",)), AttachInWorkshop(HOST_MASK, "/host-mask")]
     return Plan(tuple(steps))
@@ -150,6 +211,15 @@ def _mount_point(folder: Path, made: set[str], rootless: bool) -> Iterator[Step]
             yield MakeFolder(name, HOST_MASK, 0o755, exists_ok=True)
             if "/" not in name and not rootless:  # a folder that would have been hidden: empty but for the mount point
                 yield MakeOpaque(name, HOST_MASK, "trusted.overlay.opaque")
+
+
+def _folders_above(path: Path, made: set[str], owner: int) -> Iterator[Step]:
+    """As they are on the machine, whose content shows through them."""
+    for parent in reversed(path.parents[:-1]):
+        name = str(parent).lstrip("/")
+        if name not in made:
+            made.add(name)
+            yield MakeFolder(name, HOST_MASK, stat.S_IMODE(parent.stat().st_mode), owner)
 
 
 def _etc(owner: int) -> Iterator[Step]:
