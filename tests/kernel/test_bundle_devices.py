@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
+from bundles import Bundle
 
 from kernelbox import Engine
 
@@ -15,22 +14,21 @@ pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 
 @pytest.fixture
-def run(engine: Engine, busybox_rootfs: Path, tmp_path: Path) -> Callable[..., list[str]]:
+def run(engine: Engine, bundle: Bundle) -> Callable[..., list[str]]:
     """Words that a script of the machine's root with the right to make nodes says, under these rules."""
 
     def begin(script: str, rules: list[dict[str, object]] | None) -> list[str]:
-        subprocess.run(["cp", "-a", busybox_rootfs, tmp_path / "rootfs"], check=True)
-        rights = {kind: ["CAP_MKNOD"] for kind in ("bounding", "effective", "permitted")}
-        process = {
-            "args": ["sh", "-c", script], "cwd": "/tmp", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
-            "capabilities": rights,
-        }  # fmt: skip
-        linux: dict[str, object] = {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
-        if rules is not None:
-            linux["resources"] = {"devices": rules}
-        config = {"ociVersion": "1.2.0", "root": {"path": "rootfs"}, "process": process, "linux": linux}
-        (tmp_path / "config.json").write_text(json.dumps(config))
-        return engine.run(f"bundle:{tmp_path}").stdout.split()
+        def change(config: dict[str, Any]) -> None:
+            config["root"]["readonly"] = False
+            config["process"]["args"] = ["sh", "-c", script]
+            config["process"]["cwd"] = "/tmp"
+            for kind in ("bounding", "effective", "permitted"):
+                config["process"]["capabilities"][kind] = ["CAP_MKNOD"]
+            del config["linux"]["resources"]
+            if rules is not None:
+                config["linux"]["resources"] = {"devices": rules}
+
+        return engine.run(bundle(change)).stdout.split()
 
     return begin
 
