@@ -1,9 +1,13 @@
-"""What this machine's kernel counts, seen in a group that is made for it: no test tells it from a version."""
+"""What this machine counts, seen in a group that is made for it, and on what its folders lie: no test tells it from a
+version."""
 
 from __future__ import annotations
 
 import functools
 import os
+from pathlib import Path
+
+import pytest
 
 from kernelbox.linux import cgroups
 
@@ -23,3 +27,9 @@ def counted() -> frozenset[str]:
             for name, files in _FILES.items()
             if any((inner.path / file).exists() for inner in group.groups for file in files)
         )
+
+
+def need_disk(folder: Path) -> None:
+    """Skips where the folder lies in memory, on an overlay or on a network: no disk counts what is written there."""
+    if os.major(folder.stat().st_dev) == 0:
+        pytest.skip(f"{folder} is not on a disk")

@@ -36,7 +36,6 @@ _ROOTLESS_NOTES = (
     "the out-of-memory score is not raised: only root's monitor may",
 )
 _NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
-_FOREIGN_LAYER_NOTE = "files of the image belong to nobody inside: this kernel cannot map the ids of their file system"
 _NO_DEVICE_RULES_NOTE = "device rules are not in force: this machine has neither device filters nor the devices group"
 
 
@@ -139,8 +138,6 @@ def prepare(
     notes += tuple(
         f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out
     )
-    if taken and _has_foreign(rootfs.layers):
-        notes += (_FOREIGN_LAYER_NOTE,)
     applied = {name: getattr(limits, name) for name in limits.asked()}
     info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
     plan = compile_plan(config, target)

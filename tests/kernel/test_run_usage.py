@@ -63,11 +63,11 @@ def test_the_most_processes_at_once(sh: Callable[..., RunResult]) -> None:
     assert sh(script).usage.pids_peak == 8
 
 
-@pytest.mark.outside  # in the virtual machine /tmp lies in memory
 @pytest.mark.parametrize("way", ["/file oflag=direct", "/there/file conv=fsync"])
 def test_bytes_written(sh: Callable[..., RunResult], tmp_path: Path, way: str) -> None:
     """Past the page cache, or to a folder of the machine: a container's own root is not worth a wait for the disk, so
     what is synced there is written later."""
+    machine.need_disk(tmp_path)
     usage = sh(f"dd if=/dev/zero bs=1M count=8 of={way} 2>&1", volumes=[f"{tmp_path}:/there"]).usage
     assert usage.io_write_bytes is not None
     assert 8 * MEGABYTE <= usage.io_write_bytes < 40 * MEGABYTE
