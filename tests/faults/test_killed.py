@@ -146,6 +146,43 @@ def test_the_sweeper_is_killed(store: Path, image: str) -> None:
     assert not leaks.left_in_store(store)
 
 
+STEP = """
+import sys
+import kernelbox as kb
+box = kb.Engine()
+for line in sys.stdin:
+    box.run(sys.argv[1], ["true"])
+    print("done", flush=True)
+"""
+
+
+def test_the_sweeper_is_killed_after_the_engine(store: Path, image: str) -> None:
+    """The monitor then has nothing to stay for, and something in the trash."""
+    command = [sys.executable, "-c", STEP, image]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as engine:
+        assert engine.stdin is not None
+        assert engine.stdout is not None
+
+        def run_one() -> None:
+            engine.stdin.write(b"\n")
+            engine.stdin.flush()
+            assert engine.stdout.readline() == b"done\n"
+
+        run_one()
+        (monitor,) = monitors_of(store)
+        (sweeper,) = wait_until(lambda: sweepers_of(monitor))
+        os.kill(sweeper, signal.SIGSTOP)
+        run_one()
+        assert leaks.left_in_store(store)
+        os.kill(monitor, signal.SIGSTOP)
+        engine.kill()
+        engine.wait()
+        os.kill(sweeper, signal.SIGKILL)
+        os.kill(monitor, signal.SIGCONT)
+    wait_until(lambda: not monitors_of(store))
+    assert not leaks.left_in_store(store)
+
+
 def test_everybody_is_killed(store: Path, image: str) -> None:
     with subprocess.Popen([sys.executable, "-c", LOOP, image], stdout=subprocess.PIPE) as engine:
         assert engine.stdout is not None

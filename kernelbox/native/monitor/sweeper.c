@@ -95,15 +95,22 @@ static void remove_everything(void)
     closedir(folder);
 }
 
+static int work_in(int trash)
+{
+    struct stat status;
+    if (fstat(trash, &status))
+        return -errno;
+    work.trash = trash;
+    work.device = status.st_dev;
+    return 0;
+}
+
 static void sweeper_main(int socket, int trash)
 {
     struct job job;
-    struct stat status;
     prctl(PR_SET_NAME, "kb-sweeper");
-    if (fstat(trash, &status))
+    if (work_in(trash))
         _exit(1);
-    work.trash = trash;
-    work.device = status.st_dev;
     while (recv(socket, &job, sizeof job, 0) == sizeof job) {
         if (*job.name)
             remove_entry(job.name);
@@ -197,11 +204,15 @@ void sweeper_report(void)
         connections_report_sync();
 }
 
+/* Waits until it is through. What it was killed over, was not told of, or could not remove while something still wrote
+ * there is removed here: nobody writes there any more. */
 void sweeper_end(void)
 {
-    if (sweeper.pid < 0)
-        return;
-    watch_end(&sweeper.watch);
-    while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    if (sweeper.pid >= 0) {
+        watch_end(&sweeper.watch);
+        while (waitpid(sweeper.pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (sweeper.trash >= 0 && !work_in(sweeper.trash))
+        remove_everything();
 }
