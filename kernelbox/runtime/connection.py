@@ -28,6 +28,8 @@ _TRACED = Struct("=QQiI")  # struct kb_traced
 _LENGTH = Struct("=I")
 _BUFFER = 65536
 _REPLY = 262144
+_new_buffer = ffi.new_allocator(should_clear_after_alloc=False)
+"""Of memory that costs nothing until it is written: most containers say little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,9 @@ class Connection:
     def __init__(self, socket: int) -> None:
         self._socket = socket
         self._talk = ffi.new("struct kb_talk *")
-        self._out = ffi.new("char[]", _BUFFER)
-        self._err = ffi.new("char[]", _BUFFER)
-        self._reply = ffi.new("char[]", _REPLY)
+        self._out = _new_buffer("char[]", _BUFFER)
+        self._err = _new_buffer("char[]", _BUFFER)
+        self._reply = _new_buffer("char[]", _REPLY)
         self._keep: tuple[Any, ...] = ()
         self.unread = False
         """The connection ended, and the monitor cannot have read the last request (unix(7): ECONNRESET, EPIPE)."""

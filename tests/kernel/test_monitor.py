@@ -127,18 +127,22 @@ def test_it_comes_with_the_first_run_and_goes_with_the_last_engine(store: Path, 
 
 
 def test_it_is_small(box: Engine, busybox_image: str) -> None:
+    """And what an engine keeps for a container that runs is small beside what Python is."""
     box.run(busybox_image, ["true"])
-    pid = monitor_of(box)
-    empty = private_bytes(pid)
+    pid, heard = monitor_of(box), list[bytes]()
+    empty, own = private_bytes(pid), private_bytes(os.getpid())
     assert empty < 1 << 20
-    jobs = [box.start(busybox_image, ["sleep", "infinity"]) for _ in range(50)]
+    script = ["sh", "-c", "echo started; exec sleep infinity"]
+    jobs = [box.start(busybox_image, script, on_output=lambda _, chunk: heard.append(chunk)) for _ in range(50)]
     try:
-        used = private_bytes(pid) - empty
+        wait_until(lambda: len(heard) == 50)
+        used, grown = private_bytes(pid) - empty, private_bytes(os.getpid()) - own
     finally:
         for job in jobs:
             job.kill()
             job.wait()
     assert used < 50 * 10_000
+    assert grown < 50 * 200_000
 
 
 def test_it_may_open_more_files_than_the_one_it_was_started_by(box: Engine, busybox_image: str) -> None:
