@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from kernelbox.oci.units import format_duration
 from kernelbox.oci.value import frozen
 from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.steps.base import LAST
-from kernelbox.runtime.trace import Span, TraceRow, command_us, longest
+from kernelbox.runtime.trace import Span, TraceRow, command_us, longest, with_short_ids
 
 __all__ = ["PlanRow", "plan_rows", "plan_text", "trace_text"]
 
@@ -21,7 +20,6 @@ _WHERE = 8
 _TIME = 9
 _WIDEST, _NARROWEST, _ELSEWHERE = 160, 100, 120
 """Columns: at most, at least, and where the text goes to a file."""
-_ID = re.compile(r"\b[0-9a-f]{64}\b")
 _EIGHTHS = "▏▎▍▌▋▊▉█"
 
 
@@ -47,10 +45,11 @@ def plan_rows(plan: Plan) -> tuple[PlanRow, ...]:
 def plan_text(rows: Sequence[PlanRow], width: int | None = None) -> str:
     """A line for each step: number, where it runs, what it does, by which system calls."""
     room = (width or _width()) - 4 - _WHERE - 1 - _SYSCALLS
-    what = min(room, max((len(_short(row.what)) for row in rows), default=0))
+    what = min(room, max((len(with_short_ids(row.what)) for row in rows), default=0))
     lines = [f"{'':>3} {'where':<{_WHERE}}{'what':<{what}} system calls"]
     lines += [
-        f"{row.number:>3} {row.where:<{_WHERE}}{_cut(_short(row.what), what):<{what}} {row.syscall}" for row in rows
+        f"{row.number:>3} {row.where:<{_WHERE}}{_cut(with_short_ids(row.what), what):<{what}} {row.syscall}"
+        for row in rows
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -62,7 +61,7 @@ def trace_text(rows: Sequence[TraceRow], width: int | None = None) -> str:
     if not rows:
         return "no step was done\n"
     room = (width or _width()) - 4 - _WHERE - 1 - _SYSCALLS - 2 * _TIME - 2 - _BAR
-    what = max(20, min(room, max(len(_short(row.what)) for row in rows)))
+    what = max(20, min(room, max(len(with_short_ids(row.what)) for row in rows)))
     launch = [row for row in rows if row.where != LAST]
     rest = [row for row in rows if row.where == LAST]
     ran = command_us(_spans(rows))
@@ -86,7 +85,7 @@ def _summary(launch: Sequence[TraceRow], rest: Sequence[TraceRow]) -> str:
     if rest:
         parts.append(f"cleaned up in {_time(_end(rest) - rest[0].start_us)} by {len(rest)}")
     row = (*launch, *rest)[longest(_spans((*launch, *rest))) or 0]
-    return f"{', '.join(parts)}; the longest is {row.number}: {_short(row.what)} ({_time(row.duration_us)})"
+    return f"{', '.join(parts)}; the longest is {row.number}: {with_short_ids(row.what)} ({_time(row.duration_us)})"
 
 
 def _spans(rows: Sequence[TraceRow]) -> list[Span]:
@@ -94,7 +93,7 @@ def _spans(rows: Sequence[TraceRow]) -> list[Span]:
 
 
 def _line(row: TraceRow, what: int, total: float, ran: float) -> str:
-    text = f"{row.number:>3} {row.where:<{_WHERE}}{_cut(_short(row.what), what):<{what}}"
+    text = f"{row.number:>3} {row.where:<{_WHERE}}{_cut(with_short_ids(row.what), what):<{what}}"
     calls = f"{_cut(row.syscall, _SYSCALLS - 1):<{_SYSCALLS}}"
     times = f"{_time(row.start_us):>{_TIME}}{_time(row.duration_us):>{_TIME}}"
     bar = _bar((row.start_us - ran) / total, row.duration_us / total)
@@ -111,11 +110,6 @@ def _bar(start: float, length: float) -> str:
 
 def _time(microseconds: float) -> str:
     return format_duration(microseconds / 1e6)
-
-
-def _short(text: str) -> str:
-    """Ids of containers as Docker shows them."""
-    return _ID.sub(lambda found: found[0][:12], text)
 
 
 def _cut(text: str, width: int) -> str:

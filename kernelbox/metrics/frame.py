@@ -15,7 +15,7 @@ import pandas as pd
 from kernelbox.metrics import USAGE_COLUMNS, usage_row
 from kernelbox.oci.units import format_duration
 from kernelbox.runtime.steps.base import LAST
-from kernelbox.runtime.trace import command_us, longest
+from kernelbox.runtime.trace import command_us, longest, with_short_ids
 
 TRACE_COLUMNS: dict[str, str] = {
     "number": "int64",
@@ -120,10 +120,8 @@ class LaunchTimeline:
         if self.longest is None:
             return f"{self.title}: no steps were recorded"
         ran = f" (the command itself, {_time(self.ran)}, is left out)" if self.ran else ""
-        return (
-            f"{self.title}: {self.steps} steps in {_time(self.total)}{ran}, "
-            f"the longest is {self.longest['what']} with {_time(self.longest['duration_us'])}"
-        )
+        longest = f"{with_short_ids(self.longest['what'])} with {_time(self.longest['duration_us'])}"
+        return f"{self.title}: {self.steps} steps in {_time(self.total)}{ran}, the longest is {longest}"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {VEGA_LITE: self.vega_lite(), "text/plain": str(self)}
@@ -144,7 +142,8 @@ class LaunchTimeline:
 
     def vega_lite(self) -> dict[str, Any]:
         """The chart as a Vega-Lite 5 document of plain JSON; very short steps are drawn two pixels wide."""
-        width = 560
+        width = 400  # with the labels and without a legend beside it, no wider than a notebook's cell
+        head, _, longest = self.sentence().partition(", the ")
         values = [
             {
                 "label": f"{row['number']} {_shortened(row['what'])}",
@@ -162,7 +161,12 @@ class LaunchTimeline:
         return {
             "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
             "description": self.sentence(),
-            "title": {"text": self.sentence(), "anchor": "start", "fontWeight": "normal"},
+            "title": {
+                "text": head,
+                "subtitle": f"the {longest}" if longest else "",
+                "anchor": "start",
+                "fontWeight": "normal",
+            },
             "width": width,
             "height": {"step": 15},
             "data": {"values": values},
@@ -171,7 +175,13 @@ class LaunchTimeline:
                 "y": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 300}},
                 "x": {"field": "start", "type": "quantitative", "title": "microseconds, without the command's own"},
                 "x2": {"field": "end"},
-                "color": {"field": "where", "type": "nominal", "title": "runs", "scale": scale},
+                "color": {
+                    "field": "where",
+                    "type": "nominal",
+                    "title": "runs",
+                    "scale": scale,
+                    "legend": {"orient": "top"},
+                },
                 "tooltip": [{"field": name} for name in ("step", "what", "where", "syscall", "took")],
             },
         }
@@ -221,6 +231,7 @@ def _bar_of(steps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _shortened(text: str, width: int = TEXT_WIDTH) -> str:
+    text = with_short_ids(text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

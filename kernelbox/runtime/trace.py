@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ from kernelbox.runtime.connection import Traced
 from kernelbox.runtime.plan import EncodedPlan
 from kernelbox.runtime.steps.base import LAST
 
-__all__ = ["Span", "TraceRow", "command_us", "longest", "trace_rows"]
+__all__ = ["Span", "TraceRow", "command_us", "longest", "trace_rows", "with_short_ids"]
+
+_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 Span = tuple[str, float, float]
 """(where, start_us, duration_us) of a step."""
@@ -65,3 +68,8 @@ def longest(spans: Sequence[Span]) -> int | None:
     following = [*(start for _, start, _ in spans[1:]), float("inf")]
     single = [at for at, (_, start, took) in enumerate(spans) if start + took <= following[at]]
     return max(single, key=lambda at: spans[at][2], default=None)
+
+
+def with_short_ids(text: str) -> str:
+    """Ids of containers in it as Docker shows them, by twelve digits."""
+    return _ID.sub(lambda found: found[0][:12], text)

@@ -143,6 +143,14 @@ def test_long_texts_are_cut_in_pictures_and_kept_in_the_frame() -> None:
     assert max(map(len, str(launch.timeline()).split("\n")[1:])) < 110
 
 
+def test_ids_are_short_in_pictures_and_whole_in_the_frame() -> None:
+    identity = "4d356396ffef" + "0" * 52
+    launch = trace_frame([Row(1, "MakeFolder", "outside", f"make the folder {identity}", "mkdirat", 0, 1)])
+    assert launch.what[0].endswith(identity)
+    assert launch.timeline().vega_lite()["data"]["values"][0]["label"] == "1 make the folder 4d356396ffef"
+    assert "make the folder 4d356396ffef with" in launch.timeline().sentence()
+
+
 def test_a_launch_without_steps() -> None:
     launch = trace_frame([])
     assert str(launch.timeline()) == "launch: no steps were recorded\n"
