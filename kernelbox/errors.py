@@ -14,7 +14,7 @@
     │   ├── CommandNotFound            the program is not in the container                        (exit code 127)
     │   └── CommandNotExecutable       it is there and cannot be run                              (exit code 126)
     ├── RunFailed                      `run.check()`: the command ended with a non-zero exit code
-    │   ├── OutOfMemory                ... because the kernel killed it at its memory limit
+    │   ├── OutOfMemory                ... because the kernel killed it for want of memory
     │   └── RunTimeout                 ... because its `timeout` passed
     └── RunInterrupted                 the user interrupted; the container was killed             (also a
     KeyboardInterrupt)
@@ -133,7 +133,7 @@ class RunFailed(KernelBoxError):
 
 
 class OutOfMemory(RunFailed):
-    """The kernel killed the command at its memory limit."""
+    """The kernel killed the command: it reached its memory limit, or the machine had no memory left."""
 
 
 class RunTimeout(RunFailed):
