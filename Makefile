@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := $(wildcard $(addprefix kernelbox/native/,*.c *.h *.txt build.py monitor/*.[ch] sanitize/*.[ch]))
+NATIVE := $(wildcard $(addprefix kernelbox/native/,*.c *.h *.txt build.py monitor/*.[ch] init/*.c sanitize/*.[ch]))
 NOTEBOOK := notebooks/00_first_cell.ipynb
 export PYTHON
 
@@ -23,15 +23,16 @@ test: $(VENV)/.system-test $(VENV)/.ready ## run the whole suite (ARGS="-k name"
 check: $(VENV)/.ready ## run only the linters, mypy and the floors
 	$(BIN)/python -m pytest tests/floors tests/style $(ARGS)
 
-bench: $(VENV)/.system-bench $(VENV)/.ready ## measure starts against every container engine that is installed
+bench: $(VENV)/.system-bench $(VENV)/.ready ## measure starts, and containers that are kept, against every engine that is installed
 	$(BIN)/python benchmarks/start_latency.py $(ARGS)
+	$(BIN)/python benchmarks/lifecycle.py $(LIFE)
 
 lab: $(VENV)/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 clean: ## remove everything that was built or measured
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results dist build
-	rm -f kernelbox/native/_native*.so kernelbox/native/kb-monitor kernelbox/native/kb-monitor-asan
+	rm -f kernelbox/native/_native*.so kernelbox/native/kb-monitor kernelbox/native/kb-monitor-asan kernelbox/native/kb-init
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The build hook compiles the C, so a new pyproject.toml needs one step and changed C the other. Python is editable.

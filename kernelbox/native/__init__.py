@@ -14,9 +14,11 @@ from kernelbox.native._native import ffi, lib
 
 _HERE = Path(__file__).parent
 
-__all__ = ["MONITOR_PROGRAM", "check", "cstring", "ffi", "lib"]
+__all__ = ["INIT_PROGRAM", "MONITOR_PROGRAM", "check", "cstring", "ffi", "lib"]
 
 MONITOR_PROGRAM = _HERE / "kb-monitor"
+INIT_PROGRAM = _HERE / "kb-init"
+"""The first process of a container that asks for one."""
 
 
 def _check_build() -> None:

@@ -30,6 +30,8 @@ int kb_pidfd_send_signal(int pidfd, int signal);
 int kb_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 int kb_capget(int pid, uint64_t sets[3]);             /* effective, permitted, inheritable */
 int kb_capset(const uint64_t sets[3]);
+/* This thread alone: files belong to these ids from now on, and its capabilities stay. */
+int kb_act_as(unsigned int uid, unsigned int gid);
 
 /* -- BPF: a device filter on a v2 cgroup ------------------------------------------------------------------------- */
 int kb_bpf_load_device_filter(const void *instructions, unsigned int count);
@@ -60,6 +62,7 @@ struct kb_talk {
     const int *fds;
     int count;
     int pipes; /* bit 0, 1, 2: make a pipe for stdin, stdout, stderr */
+    unsigned int uid, gid; /* whose the pipes are, where they are not root's: who may open them anew (/dev/stdout) */
     int sent;
     /* our ends of the pipes: -1 where there is none or it has ended */
     int inp, out, err;

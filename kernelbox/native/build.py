@@ -1,4 +1,4 @@
-"""Compiles the C of kernelbox: the cffi extension `_native` and the static program `kb-monitor`.
+"""Compiles the C of kernelbox: the cffi extension `_native` and the static programs `kb-monitor` and `kb-init`.
 
 Run as a script (`python kernelbox/native/build.py [--sanitize]`) it puts both beside itself; as hatchling's build hook
 it does the same before a wheel or an editable install is made.
@@ -22,6 +22,7 @@ import cffi
 HERE = Path(__file__).resolve().parent
 EXTENSION = HERE / "_native.abi3.so"
 MONITOR = HERE / "kb-monitor"
+INIT = HERE / "kb-init"
 SANITIZED_MONITOR = HERE / "kb-monitor-asan"
 
 WARNINGS = [
@@ -104,9 +105,15 @@ def build_monitor(product: Path = MONITOR, *, sanitize: bool = False) -> None:
     link([*compiler(), *COMMON, *WARNINGS, *extra, *defines(), f"-I{HERE}", *sources], product)
 
 
+def build_init() -> None:
+    """Small, for it is in every container that asks for it; it has to run on any image, so it is static."""
+    link([*compiler(), *COMMON, *WARNINGS, "-static", "-Wl,--gc-sections", str(HERE / "init" / "init.c")], INIT)
+
+
 def build(*, sanitize: bool = False) -> None:
     build_extension()
     build_monitor()
+    build_init()
     if sanitize:
         build_monitor(SANITIZED_MONITOR, sanitize=True)
 

@@ -34,7 +34,10 @@ enum kb_op_code {
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */
     KB_OP_GIVE_NETNS, /* back to the pool if nothing ever passed through it, else closed; its counters to the record */
-    KB_OP_CLONE, /* clone3(flags num[0], v2 group slot[0] or none): what follows runs inside */
+    KB_OP_CLONE, /* clone3(flags num[0], v2 group slot[0] or none), in the pid namespace of the process slot[1] and
+                            its mount and network namespaces (num[1]: which), or in ours: what follows runs inside */
+    KB_OP_PROCESS, /* the first process of the container with the token text[0] -> slot[3], its root -> slot[2] */
+    KB_OP_NOTE, /* who we are to the file text[0] of slot[0]: "pid starttime restarts boot-id" */
     KB_OP_SETNS, /* setns(slot[0], type num[0]) */
     KB_OP_UNSHARE, /* unshare(num[0]) */
     KB_OP_NETLINK, /* send text[0], num[0] bytes of rtnetlink requests; every answer must be an acknowledgement */
@@ -80,7 +83,12 @@ enum kb_target { KB_TARGET_EXISTS, KB_TARGET_FOLDER, KB_TARGET_FILE };
 /* slots below KB_SHARED_SLOTS belong to one plan, those from it on to the monitor: a set-up plan fills them */
 enum { KB_SHARED_SLOTS = 128, KB_SLOTS = 192, KB_NO_SLOT = -1, KB_MAX_OPS = 2048, KB_MAX_PLAN = 4194304 };
 
-enum kb_op_flag { KB_IN_WORKSHOP = 1, KB_MAY_FAIL = 2, KB_IN_HOST = 4 };
+enum kb_op_flag {
+    KB_IN_WORKSHOP = 1,
+    KB_MAY_FAIL = 2,
+    KB_IN_HOST = 4,
+    KB_ON_ADOPTION = 8 /* done too when a container that runs already is taken over from a monitor that was killed */
+};
 
 struct kb_op {
     uint16_t code;
@@ -90,11 +98,48 @@ struct kb_op {
     uint64_t num[4];
 };
 
-enum kb_request_type { KB_LAUNCH = 1, KB_SETUP, KB_SIGNAL, KB_SYNC };
+enum kb_request_type {
+    KB_LAUNCH = 1,
+    KB_SETUP,
+    KB_SIGNAL,
+    KB_SYNC,
+    KB_WAIT, /* answered with KB_EXITED when the container ends next */
+    KB_ATTACH, /* what the container writes is copied from now on to life.attach; its input is revealed */
+    KB_CLOSE_INPUT, /* the monitor lets go of the container's input: it ends with the last client that has it */
+    KB_PAUSE, /* with `signal` not 0 nothing is started in the container: it is frozen, and we would wait for it */
+    KB_HEALTH, /* a plan with one clone, run again and again in the container, whose end says whether that is well */
+    KB_RESTARTS /* the container's restart policy becomes life.restart and life.restart_most */
+};
 enum kb_request_flag {
     KB_LEASE = 1, /* end it when this connection closes */
     KB_RECOVERY = 2, /* a set-up that cleans up after a killed monitor: not done where that has been done already */
     KB_RECOVERED = 4, /* and this was all of it */
+    KB_KEEP = 8, /* the container is kept when it ends: see struct kb_life */
+    KB_ADOPT = 16, /* it runs already: its first process is the descriptor life.process, `signal` its pid */
+    KB_STOPPING = 32, /* with a signal: when it ends it is not started again */
+    KB_TAKEN_OVER = 64 /* with a set-up: the containers that run already are this monitor's now */
+};
+
+enum kb_restart { KB_NEVER, KB_ON_FAILURE, KB_ALWAYS };
+
+/* Of a container that outlives its engine, and the monitor if that is killed. Slots are KB_NO_SLOT where there is none;
+ * the descriptors in them become the monitor's. */
+struct kb_life {
+    int16_t folder; /* where its records ("running", "exit") and its log are */
+    int16_t output, error; /* what it writes is read from: FIFOs, or a terminal and none */
+    int16_t input; /* what those who attach write to */
+    int16_t attach[2]; /* where this connection wants copies of its output and error */
+    int16_t process; /* KB_ADOPT: its first process, a pidfd */
+    uint16_t restart, log_files; /* enum kb_restart; log files in all, 0 for no log */
+    uint16_t restarts; /* how often it has been started again */
+    uint32_t restart_most; /* times, 0 for any number */
+    uint64_t log_size; /* bytes after which a log file is full, 0 for any size */
+};
+
+/* KB_HEALTH: what the plan writes goes to the file life.output, of which the end is kept. Docker's meanings. */
+struct kb_health {
+    uint32_t interval_ms, timeout_ms, start_period_ms, start_interval_ms;
+    uint32_t retries, reserved;
 };
 
 struct kb_request {
@@ -108,17 +153,21 @@ struct kb_request {
     int32_t signal;
     int16_t big; /* not 0: operations and text are in a memfd, the slot big - 1 */
     int16_t reserved;
+    struct kb_life life;
+    struct kb_health health;
 }; /* then the operations, then the text */
 
 enum kb_answer_type { KB_STARTED = 1, KB_FAILED, KB_EXITED, KB_OK };
 
 struct kb_answer {
     uint16_t type, last;
-    int32_t error, op; /* KB_FAILED: errno and which operation */
+    int32_t error, op; /* KB_FAILED: errno and which operation; KB_EXITED: ECHILD where nobody can tell how */
     int32_t pid;
-    int32_t status; /* exit status; of a set-up: KB_RECOVERED, or 0 where there is still to be cleaned up */
+    int32_t status; /* exit status; of a set-up: KB_RECOVERED and KB_TAKEN_OVER, where that has been done */
     int32_t signal; /* the signal that ended it (0: none) */
     uint32_t operations, record_size;
+    uint32_t restarts, again_ms; /* started again so often; and in so many milliseconds once more, 0: never */
+    uint64_t clock_ns; /* since 1970 */
     uint64_t now_ns, user_us, system_us, max_rss_kb, first_op;
 }; /* then struct kb_traced for each operation, then the record */
 

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <linux/securebits.h>
 #include <sys/prctl.h>
 
 const char *kb_version(void) { return KB_VERSION; }
@@ -129,4 +130,13 @@ int kb_bpf_count(int cgroup)
     attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
     int result = bpf(BPF_PROG_QUERY, &attr);
     return result < 0 ? result : (int)attr.query.prog_cnt;
+}
+
+int kb_act_as(unsigned int uid, unsigned int gid)
+{
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP))
+        return -errno;
+    syscall(SYS_setfsgid, gid); /* not glibc's, which are of this thread too but not sure to stay so */
+    syscall(SYS_setfsuid, uid);
+    return (unsigned int)syscall(SYS_setfsuid, -1) == uid ? 0 : -EPERM;
 }

@@ -42,6 +42,8 @@ static int make_pipes(struct kb_talk *talk, int *passed, int *count)
             continue;
         if (pipe2(ends, O_CLOEXEC))
             return -errno;
+        if (talk->uid && fchown(ends[0], talk->uid, talk->gid)) /* one inode has both ends */
+            talk->uid = 0; /* not ours to give, as for ordinary users: it stays as it is */
         *ours[i] = ends[i == 0];
         passed[(*count)++] = ends[i != 0];
         if (fcntl(*ours[i], F_SETFL, O_NONBLOCK))
@@ -128,7 +130,7 @@ static int receive(struct kb_talk *talk)
     take_descriptor(talk, &message);
     if (message.msg_flags & MSG_TRUNC)
         return -ENOBUFS;
-    if (message.msg_flags & MSG_CTRUNC)                /* no descriptor was left for the one that came */
+    if (message.msg_flags & MSG_CTRUNC) /* no descriptor was left for the one that came */
         return -EMFILE;
     length = (uint32_t)size;
     memcpy(at - sizeof length, &length, sizeof length);
@@ -223,7 +225,7 @@ int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms)
     int result = talk->sent ? 0 : send_request(talk);
     while (!result && !(result = state(talk))) {
         if (tick < 0 && tick_ms >= 0 && talk->out_used + talk->err_used)
-            tick = now_ms() + tick_ms;                 /* also for what came during an earlier call */
+            tick = now_ms() + tick_ms; /* also for what came during an earlier call */
         int wait_ms = remaining(earlier(deadline, tick));
         result = step(talk, wait_ms);
         if (!result && wait_ms == 0)

@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 enum { MESSAGE = 200000, MAX_FDS = 128 };
 
@@ -66,12 +65,15 @@ static void connection_close(struct connection *connection)
         link = &(*link)->next;
     *link = connection->next;
     containers_release(connection);
+    if (connection->attached)
+        attached_free(connection->attached);
     watch_end(&connection->watch);
     free(connection);
 }
 
-void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count,
-            int reveal)
+/* `fd` goes along where there is one; it stays ours. */
+void send_answer(struct connection *connection, struct kb_answer *head, const struct kb_traced *trace, int count,
+                 int fd)
 {
     union {
         struct cmsghdr head;
@@ -79,13 +81,12 @@ void answer(struct connection *connection, struct kb_answer *head, const struct 
     } control = {.room = {0}};
     struct iovec parts[3] = {
         {head, sizeof *head},
-        {plan ? plan->trace + first : NULL, (size_t)count * sizeof(struct kb_traced)},
+        {(void *)(uintptr_t)trace, (size_t)count * sizeof *trace},
         {monitor.record, monitor.record_used},
     };
     struct msghdr reply = {.msg_iov = parts, .msg_iovlen = 3};
     head->operations = (uint32_t)count;
     head->record_size = (uint32_t)monitor.record_used;
-    int fd = reveal == KB_NO_SLOT ? -1 : slot_fd(plan, reveal);
     if (fd >= 0) {
         reply.msg_control = &control;
         reply.msg_controllen = sizeof control;
@@ -98,7 +99,14 @@ void answer(struct connection *connection, struct kb_answer *head, const struct 
     monitor.record_used = 0;
 }
 
-static void answer_simple(struct connection *connection, int error)
+void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count,
+            int reveal)
+{
+    send_answer(connection, head, plan ? plan->trace + first : NULL, count,
+                reveal == KB_NO_SLOT ? -1 : slot_fd(plan, reveal));
+}
+
+void answer_simple(struct connection *connection, int error)
 {
     struct kb_answer head = {
         .type = error ? KB_FAILED : KB_OK, .last = 1, .error = error, .op = -1, .now_ns = now_ns()};
@@ -114,102 +122,15 @@ void connections_report_sync(void)
         }
 }
 
-static void reap(struct plan *plan)
+void connections_tell(const char token[32], const void *words, size_t size)
 {
-    siginfo_t info;
-    if (plan->pidfd < 0)
-        return;
-    syscall(SYS_pidfd_send_signal, plan->pidfd, SIGKILL, NULL, 0);
-    while (waitid(P_PIDFD, (id_t)plan->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-        ;
-    close(plan->pidfd);
-    plan->pidfd = -1;
-}
-
-static void launch_failed(struct connection *connection, struct plan *plan, int result)
-{
-    int launched = plan->head.before + plan->head.inside;
-    struct kb_answer head = {
-        .type = KB_FAILED,
-        .last = 1,
-        .error = plan->failed_errno ? plan->failed_errno : -result,
-        .op = plan->failed_op,
-        .now_ns = now_ns(),
-    };
-    reap(plan);
-    size_t words = monitor.record_used;                /* what the kernel said about the failure, not counters */
-    plan->head.fail_op = -1;
-    run_every_op(plan, launched, plan->head.after);
-    monitor.record_used = words;
-    answer(connection, &head, plan, 0, launched, KB_NO_SLOT);
-}
-
-static int launch(struct connection *connection, struct plan *plan)
-{
-    int result = launch_prepare(plan);
-    if (!result)
-        result = run_ops(plan, 0, plan->head.before);
-    if (!result && plan->pidfd < 0)
-        result = -EINVAL;                              /* a plan without clone launches nothing */
-    if (!result && !container_new(plan, connection))
-        result = -ENOMEM;
-    if (result < 0) {
-        launch_failed(connection, plan, result);
-        return result;
+    for (struct connection *connection = monitor.connections; connection; connection = connection->next) {
+        if (!connection->wants_end || memcmp(connection->token, token, sizeof connection->token))
+            continue;
+        connection->wants_end = false;
+        if (send(connection->watch.fd, words, size, MSG_NOSIGNAL) < 0)
+            shutdown(connection->watch.fd, SHUT_RDWR);
     }
-    struct kb_answer head = {.type = KB_STARTED, .op = -1, .pid = plan->pid, .now_ns = now_ns()};
-    answer(connection, &head, plan, 0, plan->head.before + plan->head.inside, plan->head.reveal);
-    return 0;
-}
-
-static void set_up(struct connection *connection, struct plan *plan)
-{
-    bool late = plan->head.flags & KB_RECOVERY && monitor.recovered;
-    if (plan->head.after)                              /* first: what fails half way is to leave nothing either */
-        farewell_set(plan);
-    int result = late ? 0 : run_ops(plan, 0, plan->head.before);
-    if (!result) {
-        monitor.recovered |= plan->head.flags & KB_RECOVERED;
-        if (plan->head.inside)
-            pool_configure(plan, plan->head.before, plan->head.inside, plan->head.signal);
-    }
-    struct kb_answer head = {
-        .type = result ? KB_FAILED : KB_OK,
-        .last = 1,
-        .error = -result,
-        .op = plan->failed_op,
-        .pid = getpid(),
-        .status = monitor.recovered ? KB_RECOVERED : 0,
-        .now_ns = now_ns(),
-    };
-    answer(connection, &head, plan, 0, plan->head.before, KB_NO_SLOT);
-}
-
-static void handle(struct connection *connection, struct plan *plan)
-{
-    struct container *container;
-    switch (plan->head.type) {
-    case KB_LAUNCH:
-        launch(connection, plan);
-        launch_release(plan);
-        break;
-    case KB_SETUP: set_up(connection, plan); break;
-    case KB_SIGNAL:
-        container = container_find(plan->head.token);
-        answer_simple(connection, !container ? ESRCH
-                                  : syscall(SYS_pidfd_send_signal, container->watch.fd, plan->head.signal, NULL, 0)
-                                      ? errno
-                                      : 0);
-        break;
-    case KB_SYNC:
-        if (sweeper_idle())
-            answer_simple(connection, 0);
-        else
-            connection->wants_sync = true;
-        break;
-    default: answer_simple(connection, EINVAL);
-    }
-    plan_close(plan);
 }
 
 /* Operations and text: behind the head, or, where they are too long for a message, in a sealed memfd. */
@@ -296,13 +217,14 @@ void connection_ready(struct connection *connection)
         result = validate(&plan.head, body.ops, body.text);
     plan.ops = body.ops;
     plan.text = body.text;
+    plan.head.given = (uint16_t)given;
     monitor.record_used = 0;
     if (result) {
         plan_close(&plan);
         answer_simple(connection, -result);
     } else {
         memset(trace, 0, ((size_t)plan.head.before + plan.head.inside) * sizeof *trace);
-        handle(connection, &plan);
+        request_handle(connection, &plan);
     }
     if (body.mapped)
         munmap(body.mapped, body.size);

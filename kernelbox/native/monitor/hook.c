@@ -1,7 +1,6 @@
 /* OCI hooks: programs of the host that run at set points of a launch, with the container's state on standard input. */
 #include "monitor.h"
 
-#include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -93,7 +92,7 @@ static int run(struct hook *hook, bool in_host, int timeout_ms)
         if (!in_host || !(setns(monitor.host_ns, CLONE_NEWNS) || setns(monitor.net_ns, CLONE_NEWNET))) {
             dup2(hook->input, 0);
             dup2(hook->said, 2);
-            syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+            syscall(SYS_close_range, 3U, ~0U, 0); /* now: its path may be a link to a descriptor of ours */
             execve(path, hook->arguments + 1, hook->environment);
         }
         hook->error = errno;

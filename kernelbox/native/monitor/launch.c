@@ -14,6 +14,7 @@ enum { GUARD = 65536, STACK = 65536 }; /* a guard of the largest page size there
 
 static char memory[GUARD + STACK] __attribute__((aligned(GUARD)));
 static char *const stack = memory + GUARD;
+static char between[16384] __attribute__((aligned(16)));
 
 /* Below the child's stack lies nothing that it could overwrite. */
 int launch_open(void) { return or_errno(mprotect(memory, GUARD, PROT_NONE)); }
@@ -98,13 +99,13 @@ static int child_main(void *argument)
     _exit(127);                                        /* the plan ends with exec, or has failed */
 }
 
-static long clone_child(struct plan *plan, const struct kb_op *op)
+static long clone_child(struct plan *plan, const struct kb_op *op, uint64_t parent)
 {
     struct clone_args args = {
-        .flags = op->num[0] | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND,
+        .flags = op->num[0] | parent | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)(uintptr_t)&plan->pidfd,
         .parent_tid = (uint64_t)(uintptr_t)&plan->pid,
-        .exit_signal = SIGCHLD,
+        .exit_signal = parent ? 0 : SIGCHLD,           /* with CLONE_PARENT that of who is in between */
         .stack = (uint64_t)(uintptr_t)stack,
         .stack_size = STACK,
     };
@@ -118,6 +119,45 @@ static long clone_child(struct plan *plan, const struct kb_op *op)
     return result;
 }
 
+/* Who goes into a container's pid namespace cannot come back as an ordinary user, and must not as anybody: a process in
+ * between does so, which ends when its child, whose parent we are, has called exec. Whoever is in that pid namespace
+ * sees the child from its first moment on, and may read what /proc says of its mounts and network: so these are the
+ * container's by then too. */
+struct beside {
+    struct plan *plan;
+    const struct kb_op *op;
+    long result;
+};
+
+static int beside_main(void *argument)
+{
+    struct beside *beside = argument;
+    int spaces = (int)beside->op->num[1] & (CLONE_NEWNS | CLONE_NEWNET);
+    beside->result = or_errno(setns(slot_fd(beside->plan, beside->op->slot[1]), CLONE_NEWPID | spaces));
+    if (!beside->result)
+        beside->result = clone_child(beside->plan, beside->op, CLONE_PARENT);
+    _exit(0);
+}
+
+static long clone_beside(struct plan *plan, const struct kb_op *op)
+{
+    struct beside beside = {plan, op, -ECHILD};
+    struct clone_args args = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_CLEAR_SIGHAND,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)between,
+        .stack_size = sizeof between,
+    };
+    struct stack_bounds own = use_stack((struct stack_bounds){between, sizeof between}, 1);
+    long pid = clone3_call(&args, sizeof args, beside_main, &beside);
+    use_stack(own, 0);
+    if (pid < 0)
+        return pid;
+    while (waitpid((pid_t)pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    return beside.result;
+}
+
 OPERATION(op_clone)
 {
     int kept[KB_SHARED_SLOTS];
@@ -125,11 +165,15 @@ OPERATION(op_clone)
     int result = op->num[0] & CLONE_NEWNS ? enter_mount_ns(monitor.template_ns) : 0;
     if (result < 0)
         return result;
-    long pid = clone_child(plan, op);
+    unsigned int bites = watchdog_watch(plan);
+    long pid = op->slot[1] == KB_NO_SLOT ? clone_child(plan, op, 0) : clone_beside(plan, op);
+    bool late = watchdog_bit(bites);
     memcpy(plan->slots, kept, sizeof kept);            /* what the child put there are descriptors of the child */
     prctl(PR_SET_DUMPABLE, 0); /* a change of ids in memory that was shared may have reset it */
     if (pid < 0)
         return (int)pid;
+    if (late)
+        return -ETIMEDOUT;
     if (plan->failed_op >= 0)
         return -plan->failed_errno;
     return plan->exec_tried ? 0 : -EINTR; /* killed on its way: by the memory limit, most likely */

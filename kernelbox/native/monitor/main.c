@@ -1,7 +1,8 @@
 /* kb-monitor LISTENER-ON-0: started by the first launch of a store, gone after its last container and connection.
  *
  * Descriptors from the engine: 0 the listening socket, 1 and 2 the log, 3 the store's monitor lock (held by being
- * open), 4 the runtime folder, 5 (rootless) a socket on which the engine says that the id maps are written. */
+ * open), 4 the runtime folder, 5 (rootless) a socket on which the engine says that the id maps are written, or (again)
+ * the user namespace of a monitor that was killed. */
 #include "monitor.h"
 
 #include <grp.h>
@@ -67,6 +68,15 @@ static int become_root_of_namespace(void)
     return 0;
 }
 
+/* The one before us was killed, and containers live on in the user namespace that it had made. */
+static int join_namespace(void)
+{
+    if (setns(5, CLONE_NEWUSER))
+        return -errno;
+    close(5);
+    return setresgid(0, 0, 0) || setresuid(0, 0, 0) ? -errno : 0;
+}
+
 static void dispatch(struct watch *watch)
 {
     switch (watch->kind) {
@@ -74,6 +84,8 @@ static void dispatch(struct watch *watch)
     case WATCH_CONNECTION: connection_ready((struct connection *)watch); break;
     case WATCH_CONTAINER: container_ended((struct container *)watch); break;
     case WATCH_SWEEPER: sweeper_report(); break;
+    case WATCH_STREAM: stream_ready((struct stream *)watch); break;
+    case WATCH_OUTLET: outlet_ready((struct outlet *)watch); break;
     }
 }
 
@@ -83,11 +95,13 @@ static void serve(void)
     bool wanted = false;
     for (bool began = false;;) {
         struct epoll_event event;
-        int count = epoll_wait(monitor.epoll, &event, 1, wanted ? 0 : began ? -1 : PATIENCE_MS);
+        int patience = wanted ? 0 : began ? timers_wait_ms() : PATIENCE_MS;
+        int count = epoll_wait(monitor.epoll, &event, 1, patience);
         if (count > 0)
             dispatch(event.data.ptr);
         else if (!count && !wanted && !began)          /* who started us was killed before it could connect */
             return;
+        timers_due();
         began = began || monitor.connections;
         if (began && !monitor.connections && !monitor.containers)
             return;
@@ -104,14 +118,27 @@ static int raise_file_limit(void)
     return or_errno(setrlimit(RLIMIT_NOFILE, &most));
 }
 
-static int start(bool rootless)
+static void ignore(int number) { (void)number; }
+
+static int read_boot_id(void)
+{
+    int fd = openat(monitor.proc, "sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t count = fd < 0 ? -1 : read(fd, monitor.boot_id, 36);
+    int result = count == 36 ? 0 : count < 0 ? -errno : -EIO;
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+static int start(bool rootless, bool again)
 {
     static struct watch listener = {WATCH_LISTENER, -1};
-    int result = rootless ? become_root_of_namespace() : 0;
+    int result = again ? join_namespace() : rootless ? become_root_of_namespace() : 0;
     if (result)
         return fail("become root of a user namespace", result);
     prctl(PR_SET_DUMPABLE, 0); /* nobody traces, reads or overwrites us, nor a child before exec */
     prctl(PR_SET_NAME, "kb-monitor");
+    signal(SIGPIPE, ignore); /* a handler, which children do not inherit, as they would SIG_IGN */
     umask(0);
     for (size_t i = 0; i < sizeof monitor.shared / sizeof *monitor.shared; i++)
         monitor.shared[i] = -1;
@@ -127,12 +154,17 @@ static int start(bool rootless)
         result = raise_file_limit();
     if (!result)
         result = namespaces_open(rootless);
+    if (!result)
+        result = read_boot_id();
+    if (!result)
+        result = watchdog_start();
     return result ? fail("make the template mount namespace", result) : 0;
 }
 
 int main(int count, char **arguments)
 {
-    bool rootless = count > 1 && !strcmp(arguments[1], "rootless");
+    bool again = count > 1 && !strcmp(arguments[1], "again");
+    bool rootless = again || (count > 1 && !strcmp(arguments[1], "rootless"));
     if (count < 2) {
         fprintf(stderr, "kb-monitor %s: started by kernelbox, not by hand\n", KB_VERSION);
         return 2;
@@ -140,7 +172,7 @@ int main(int count, char **arguments)
     pid_t pid = fork();
     if (pid)
         return pid < 0;
-    int result = start(rootless);
+    int result = start(rootless, again);
     if (result)
         return result;
     serve();
@@ -150,5 +182,6 @@ int main(int count, char **arguments)
         unlinkat(4, "monitor.log", 0);
     run_every_op(&farewell, 0, farewell.head.after);
     sweeper_end();
+    watchdog_end();
     return 0;
 }

@@ -22,7 +22,7 @@ struct plan {
     int pid, pidfd;
 };
 
-enum watch_kind { WATCH_LISTENER, WATCH_CONNECTION, WATCH_CONTAINER, WATCH_SWEEPER };
+enum watch_kind { WATCH_LISTENER, WATCH_CONNECTION, WATCH_CONTAINER, WATCH_SWEEPER, WATCH_STREAM, WATCH_OUTLET };
 struct watch {
     enum watch_kind kind;
     int fd;
@@ -31,7 +31,33 @@ struct watch {
 struct connection {
     struct watch watch;
     struct connection *next;
-    bool wants_sync;
+    bool wants_sync, wants_end; /* wants_end: is to be told of the end of the container `token` */
+    char token[32];
+    struct attached *attached;
+};
+
+/* One of the two ends that somebody who is attached reads from. `pending` could not be written yet: meanwhile the
+ * container's stream is not read, so that it waits as it would for any slow reader. */
+struct outlet {
+    struct watch watch;
+    struct attached *owner;
+    char *pending;
+    size_t used;
+};
+
+struct attached {
+    struct attached *next;
+    struct connection *connection;
+    struct life *life;                                 /* NULL: over, and only the rest is still to be written */
+    struct outlet outlets[2];
+    char *last;                                        /* the message that follows then */
+    size_t last_size;
+};
+
+struct stream {
+    struct watch watch;
+    struct life *life;
+    bool terminal, paused;
 };
 
 struct held {
@@ -44,7 +70,9 @@ struct container {
     struct container *next;
     struct connection *owner; /* who is told of the end; NULL once that connection has closed */
     char token[32];
-    bool lease;
+    bool paused, lease, adopted;                             /* adopted: it is not our child */
+    struct health *probes;                             /* whose question this process is, where it is no container */
+    struct life *life;                                 /* NULL: nothing is kept of it */
     int pid, held_count, after_count, first_op;
     int16_t fail_op, fail_errno;
     struct kb_op *after;
@@ -52,14 +80,35 @@ struct container {
     struct held *held;
 };
 
+/* What there is beside of a container that is kept when it ends (struct kb_life). */
+struct life {
+    struct container *container;
+    struct kb_life wanted;
+    struct stream streams[2];
+    struct attached *attached;
+    int folder, input, log;
+    uint64_t log_used;
+    bool log_broken;                                   /* the last line could not be written as a whole */
+    bool stopping;
+    unsigned int restarts, delay_ms;
+    uint64_t began_ns, due_ns;                         /* due_ns: when it is started again, 0 while it runs */
+    struct plan *again;                                /* its whole plan, where it may be started again */
+    struct health *health;
+    char *message;                                     /* how it ended last */
+    size_t message_size;
+};
+
 struct monitor {
     int epoll, listener, proc;
-    int host_ns, template_ns, workshop_ns, net_ns, current_ns;
+    int host_ns, template_ns, workshop_ns, net_ns, pid_ns, current_ns;
+    char boot_id[40];
     int shared[KB_SLOTS - KB_SHARED_SLOTS];
     struct rlimit files; /* what we were started with, and what a program gets; ours is as high as it can be */
     struct connection *connections;
     struct container *containers;
+    unsigned int waiting, healths;                     /* containers that are to be started again; that are asked */
     bool recovered; /* what a predecessor left is gone: from now on there may be containers */
+    bool taken_over;                                   /* and those that outlived it are ours */
     char record[RECORD_SIZE];
     size_t record_used;
 };
@@ -115,6 +164,8 @@ OPERATION(op_pty_peer);
 OPERATION(op_take_netns);
 OPERATION(op_give_netns);
 OPERATION(op_netlink);
+OPERATION(op_process);
+OPERATION(op_note);
 OPERATION(op_clone);
 OPERATION(op_setns);
 OPERATION(op_unshare);
@@ -154,6 +205,12 @@ int launch_open(void);
 int launch_prepare(struct plan *plan); /* what exec needs, made before clone */
 void launch_release(struct plan *plan);
 
+/* watchdog.c */
+int watchdog_start(void);
+void watchdog_end(void);
+unsigned int watchdog_watch(const struct plan *plan); /* its child, from now on */
+bool watchdog_bit(unsigned int before); /* whether the child had to be killed since */
+
 /* ending.c */
 void record_add(uint32_t key, const void *bytes, size_t size);
 
@@ -176,15 +233,82 @@ struct container *container_new(struct plan *plan, struct connection *owner);
 struct container *container_find(const char token[32]);
 void container_ended(struct container *container);
 void containers_release(struct connection *owner);
+int container_signal(struct container *container, int signal, bool stopping);
+int container_begin_again(struct container *container, struct plan *plan); /* another start: its process runs */
+void container_failed_again(struct container *container, struct plan *plan, int error);
+
+/* life.c: what is kept of a container */
+int life_new(struct container *container, struct plan *plan);
+void life_began(struct life *life, struct plan *plan);
+void life_free(struct life *life);
+int proc_stat(int pid, char *text, size_t size); /* proc_pid_stat(5) */
+int input_of(const struct life *life); /* what who is attached writes to: -1 where there is none */
+void life_not_again(struct life *life); /* it was to be started again, and is not */
+/* Tells everybody of the end, and writes it down; true where the container is to be started again. */
+bool life_ended(struct life *life, struct kb_answer *head, const struct plan *plan, int count);
+
+/* again.c: a plan that is done more than once */
+struct plan *plan_keep(const struct plan *plan);       /* NULL: no memory */
+void plan_again(const struct plan *kept, struct plan *plan, struct kb_traced *trace);
+void plan_forget(struct plan *kept);
+
+/* health.c */
+int health_new(struct life *life, struct plan *plan);
+void health_free(struct life *life);
+void health_begin(struct life *life); /* the container has been started, or once more */
+void health_stop(struct life *life); /* it has ended */
+void health_told(struct health *health, const struct kb_answer *head);
+uint64_t health_next(const struct life *life); /* when there is something to do, UINT64_MAX: never */
+void health_due(struct life *life);
+
+/* restart.c */
+bool restart_wanted(struct life *life, struct kb_answer *head); /* and when */
+void timers_due(void);
+int timers_wait_ms(void); /* until the next one is due, -1 where none is */
+
+/* streams.c */
+int stream_open(struct life *life, int number, int fd, bool terminal);
+void stream_ready(struct stream *stream);
+void stream_resume(struct stream *stream);
+void streams_drain(struct life *life);
+void streams_close(struct life *life);
+
+/* log.c */
+int log_open(struct life *life);
+void log_write(struct life *life, int number, const char *bytes, size_t size);
+
+/* attached.c */
+int attach(struct life *life, struct connection *connection, struct plan *plan);
+void attached_give(struct life *life, int number, const char *bytes, size_t size);
+bool attached_waits(const struct life *life, int number);
+void attached_tell(struct life *life, const void *message, size_t size); /* of the end */
+void attached_free(struct attached *attached);
+void outlet_ready(struct outlet *outlet);
 
 /* connections.c */
 void connection_accept(void);
 void connection_ready(struct connection *connection);
 void answer(struct connection *connection, struct kb_answer *head, const struct plan *plan, int first, int count,
             int reveal);
+/* With the operations' traces and, where `fd` is one, that descriptor, which stays ours. */
+void send_answer(struct connection *connection, struct kb_answer *head, const struct kb_traced *trace, int count,
+                 int fd);
+void answer_simple(struct connection *connection, int error);
 void connections_report_sync(void);
+void connections_tell(const char token[32], const void *message, size_t size); /* of the container's end */
+int take_fd(struct plan *plan, int slot); /* out of the plan's slot, now the caller's; -1 where there is none */
+uint64_t clock_ns(void);
 int watch_add(struct watch *watch);
 void watch_end(struct watch *watch); /* closes its descriptor too */
+
+/* reaping.c */
+void reap(struct plan *plan); /* a process that was started is not to live */
+void reap_later(int pidfd); /* it has ended, and somebody else is to be told first; takes the descriptor */
+bool is_any_unreaped(void);
+void reap_again(void);
+
+/* requests.c */
+void request_handle(struct connection *connection, struct plan *plan);
 
 /* validate.c */
 int validate(const struct kb_request *head, const struct kb_op *ops, const char *text);

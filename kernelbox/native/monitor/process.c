@@ -3,7 +3,6 @@
 
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/close_range.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
@@ -49,8 +48,10 @@ OPERATION(op_dup) { return or_errno(dup2(slot_fd(plan, op->slot[0]), (int)op->nu
 
 OPERATION(op_close_from)
 {
+    /* Now, not when exec has succeeded: the program may be a link to /proc/self/fd/N/..., and the monitor's own
+     * descriptors lead to the machine's /proc and to the roots of other containers. */
     (void)plan;
-    return or_errno(syscall(SYS_close_range, (unsigned int)op->num[0], ~0U, CLOSE_RANGE_CLOEXEC));
+    return or_errno(syscall(SYS_close_range, (unsigned int)op->num[0], ~0U, 0));
 }
 
 OPERATION(op_rlimit)

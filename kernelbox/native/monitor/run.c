@@ -32,6 +32,8 @@ static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_GIVE_NETNS] = op_give_netns,
     [KB_OP_NETLINK] = op_netlink,
     [KB_OP_CLONE] = op_clone,
+    [KB_OP_PROCESS] = op_process,
+    [KB_OP_NOTE] = op_note,
     [KB_OP_SETNS] = op_setns,
     [KB_OP_UNSHARE] = op_unshare,
     [KB_OP_HOSTNAME] = op_hostname,
@@ -70,12 +72,28 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 void drop_fd(struct plan *plan, int slot)
 {
     int *place = is_shared(slot) ? &monitor.shared[slot - KB_SHARED_SLOTS] : &plan->slots[slot];
     if (*place >= 0)
         close(*place);
     *place = -1;
+}
+
+int take_fd(struct plan *plan, int slot)
+{
+    if (slot == KB_NO_SLOT || is_shared(slot))
+        return -1;
+    int fd = plan->slots[slot];
+    plan->slots[slot] = -1;
+    return fd;
 }
 
 int keep_fd(struct plan *plan, int slot, int fd)

@@ -6,7 +6,7 @@
 enum { OUTSIDE = 1, INSIDE = 2, LAST = 4, RECIPE = 8 };
 
 /* While one of these lasts the monitor does nothing else. */
-enum { MOST_TRIES = 10000, LONGEST_HOOK_MS = 60000 };
+enum { MOST_TRIES = 10000, LONGEST_HOOK_MS = 60000, MOST_LOG_FILES = 1000 };
 
 static const uint8_t places[KB_OP_END] = {
     [KB_OP_OPEN] = OUTSIDE | INSIDE,
@@ -36,6 +36,8 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_TAKE_NETNS] = OUTSIDE,
     [KB_OP_GIVE_NETNS] = LAST,
     [KB_OP_CLONE] = OUTSIDE,
+    [KB_OP_PROCESS] = OUTSIDE,
+    [KB_OP_NOTE] = INSIDE,
     [KB_OP_SETNS] = INSIDE,
     [KB_OP_UNSHARE] = INSIDE,
     [KB_OP_NETLINK] = INSIDE | RECIPE,
@@ -83,7 +85,8 @@ static bool slots_fit(const struct kb_request *head, const struct kb_op *op, int
     for (int i = 0; i < 4; i++)
         if (op->slot[i] < KB_NO_SLOT || op->slot[i] >= KB_SLOTS)
             return false;
-    bool fills = is_shared(op->slot[3]) || (op->code == KB_OP_FSMOUNT && is_shared(op->slot[0]));
+    bool fills = is_shared(op->slot[3]) || (op->code == KB_OP_PROCESS && is_shared(op->slot[2])) ||
+                 (op->code == KB_OP_FSMOUNT && is_shared(op->slot[0]));
     return !fills || (head->type == KB_SETUP && place == OUTSIDE);
 }
 
@@ -116,6 +119,7 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     switch (op->code) {
     case KB_OP_WRITE: return op->text[0] && bytes_fit(head, op->text[1], op->num[0], 1);
     case KB_OP_SETXATTR: return op->text[0] && op->text[1] && bytes_fit(head, op->text[2], op->num[0], 1);
+    case KB_OP_PROCESS: return bytes_fit(head, op->text[0], 32, 1);
     case KB_OP_NETLINK: return bytes_fit(head, op->text[0], op->num[0], 1);
     case KB_OP_SECCOMP: return op->num[0] <= 0xffff && bytes_fit(head, op->text[0], op->num[0], 8);
     case KB_OP_GROUPS: return bytes_fit(head, op->text[0], op->num[0], 4);
@@ -141,6 +145,7 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_HOSTNAME:
     case KB_OP_DOMAINNAME:
     case KB_OP_CHDIR:
+    case KB_OP_NOTE:
     case KB_OP_CHOWN:
     case KB_OP_READ:
     case KB_OP_WAIT_EMPTY:
@@ -164,10 +169,26 @@ static bool op_fits(const struct kb_request *head, const struct kb_op *op, const
     return operands_fit(head, op, text);
 }
 
+static bool is_own_slot(int slot) { return slot >= KB_NO_SLOT && slot < KB_SHARED_SLOTS; }
+
+static bool life_fits(const struct kb_request *head)
+{
+    const struct kb_life *life = &head->life;
+    bool fits = is_own_slot(life->folder) && is_own_slot(life->output) && is_own_slot(life->error) &&
+                is_own_slot(life->input) && is_own_slot(life->attach[0]) && is_own_slot(life->attach[1]) &&
+                is_own_slot(life->process) && life->restart <= KB_ALWAYS && life->log_files <= MOST_LOG_FILES;
+    if (head->flags & (KB_KEEP | KB_ADOPT))
+        fits = fits && head->type == KB_LAUNCH && head->flags & KB_KEEP && life->folder != KB_NO_SLOT &&
+               !(head->flags & KB_LEASE);
+    if (head->type == KB_HEALTH)
+        fits = fits && !head->flags && head->health.interval_ms && head->health.timeout_ms && head->health.retries;
+    return fits && (!(head->flags & KB_ADOPT) || (life->process != KB_NO_SLOT && head->signal > 0));
+}
+
 int validate(const struct kb_request *head, const struct kb_op *ops, const char *text)
 {
     int count = head->before + head->inside + head->after, clones = 0;
-    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS)
+    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS || !life_fits(head))
         return -EINVAL;
     for (int i = 0; i < count; i++) {
         if (!op_fits(head, &ops[i], text, place_of(head, i)))
@@ -178,5 +199,5 @@ int validate(const struct kb_request *head, const struct kb_op *ops, const char 
         for (int t = 0; t < 3; t++)
             if (ops[i].text[t] && ops[i].text[t] < head->last_text)
                 return -EINVAL;
-    return clones == (head->type == KB_LAUNCH) ? 0 : -EINVAL;
+    return clones == (head->type == KB_LAUNCH || head->type == KB_HEALTH) ? 0 : -EINVAL;
 }
