@@ -5,7 +5,8 @@
     ├── NotFound                       a named thing that is not there
     │   ├── ImageNotFound
     │   └── ContainerNotFound
-    ├── NameInUse                      a name that already belongs to another container
+    ├── Conflict                       not in the state that the container is in: start of a running one
+    │   └── NameInUse                  a name that already belongs to another container
     ├── NotSupported                   this machine cannot do it; the hint says what would mend it
     ├── KernelError                    a system call refused; carries errno                       (also an OSError)
     ├── StoreError                     the store cannot be read or written
@@ -64,10 +65,21 @@ class ContainerNotFound(NotFound):
     """No container of this name or id."""
 
 
-class NameInUse(KernelBoxError):
+class Conflict(KernelBoxError):
+    """It cannot be done in the state that the container is in; `status_found` is Docker's word for that state."""
+
+    exit_code = 1
+    status = 409
+
+    def __init__(self, message: str, *, hint: str | None = None, status_found: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status_found = status_found
+
+
+class NameInUse(Conflict):
     """The name already belongs to another container."""
 
-    status = 409
+    exit_code = 125
 
 
 class NotSupported(KernelBoxError):

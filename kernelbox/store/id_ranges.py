@@ -2,7 +2,9 @@
 
 A range is held by a lock on one byte of a file that all stores of this user share (open file description locks,
 fcntl(2)): the kernel releases it with the last descriptor, so that no crash can leak a range and no record can be out
-of date. Ids that the machine has given to accounts, or to their containers (subuid(5)), are never in a range.
+of date. There are many files, each for a few ranges: whenever a process that has copies of the descriptors of a
+thousand locks closes them, as every process does that a monitor starts, the kernel looks for each of them through all
+locks of its file. Ids that the machine has given to accounts, or to their containers (subuid(5)), are never in a range.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 from kernelbox.errors import NotSupported, StoreError
 from kernelbox.native import check as check_native
 from kernelbox.native import ffi, lib
+from kernelbox.store.running import is_running
 
 __all__ = ["COUNT", "IdRange", "IdRanges"]
 
@@ -27,8 +30,10 @@ COUNT = 65_536
 _FIRST = 524_288
 _RANGES = (1 << 31) // COUNT - _FIRST // COUNT - 1
 _F_OFD_SETLK = 37
+_FILES = 1024
 _MOST_FREE = 32  # with two mounts each, an eighth of the usual limit of open files
 _MOST_MOUNTS = 16
+_MARKS = "ids-in-use"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,23 +80,52 @@ class IdRanges:
     `etc` has the accounts of the machine; they are read once."""
 
     def __init__(self, folder: Path, etc: Path = Path("/etc")) -> None:
-        self._file = folder / "id-ranges.lock"
+        self._locks = folder / "id-ranges"
+        self._marks = folder / _MARKS
         self._etc = etc
         self._foreign: bytes | None = None
         self._free: deque[IdRange] = deque()
         self._mutex = threading.Lock()
         self._closed = False
+        self._begin = os.getpid() * 61 % _RANGES  # processes begin at different places: they seldom ask for the same
 
-    def take(self) -> IdRange:
-        """A range that nobody else on this machine has. Raises NotSupported where all are taken."""
+    def mark(self, number: int) -> Path:
+        """Where a link to the folder of a kept container says that its processes have this range: they outlive the
+        lock where the monitor that holds it is killed."""
+        return self._marks / str(number)
+
+    def unmark(self, number: int, folder: Path) -> None:
+        """Takes a mark away that a killed monitor has left for a container which has ended; nothing where another
+        container has the range by now."""
+        mark = self.mark(number)
+        if number < 0 or not mark.is_symlink() or (lock := self._try_lock(number)) < 0:
+            return
+        try:
+            if mark.is_symlink() and os.readlink(mark) == os.fspath(folder):
+                mark.unlink()
+        finally:
+            os.close(lock)
+
+    def take(self, number: int | None = None) -> IdRange:
+        """A range that nobody else on this machine has; `number` is one that must be it, marked or not.
+
+        Raises NotSupported where all are taken."""
         with self._mutex:
-            if self._free:
+            if self._free and number is None:
                 return self._free.pop()
+            for each in self._free:
+                if each.number == number:
+                    self._free.remove(each)
+                    return each
             if self._foreign is None:
                 self._foreign = _foreign_ranges(self._etc)
-        lock = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for folder in (self._marks, self._locks):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if number is None:
+            number, lock = self._lock_free(self._foreign)
+        elif (lock := self._try_lock(number)) < 0:
+            raise NotSupported(f"the range {number} of ids is in use by another container")
         try:
-            number = self._lock_free_byte(lock, self._foreign)
             userns = self._make_userns(_FIRST + number * COUNT)
         except BaseException:
             os.close(lock)
@@ -116,31 +150,55 @@ class IdRanges:
         for each in free:
             self._release(each)
 
+    def release(self, taken: IdRange) -> None:
+        """Closes our part of a range whose lock a monitor has too: it is free when that lets go of it."""
+        self._release(taken)
+
     @staticmethod
     def _release(taken: IdRange) -> None:
         taken.close_mounts()
         os.close(taken.userns)
         os.close(taken.lock)
 
-    @staticmethod
-    def _lock_free_byte(lock: int, foreign: bytes) -> int:
-        # Processes begin at different places, so that they seldom ask for the same one.
-        begin = os.getpid() * 61 % _RANGES
+    def _lock_free(self, foreign: bytes) -> tuple[int, int]:
+        """A number, and the descriptor that holds it."""
+        begin = self._begin
         for offset in range(_RANGES):
             number = (begin + offset) % _RANGES
-            if foreign[number]:
+            if foreign[number] or (lock := self._try_lock(number)) < 0:
                 continue
-            try:
-                fcntl.fcntl(lock, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-            else:
-                return number
+            if not self._outlived(number):
+                self._begin = (number + 1) % _RANGES  # those before are mostly taken: a search would grow with them
+                return number, lock
+            os.close(lock)
         left = foreign.count(0)
         if not left:
             raise NotSupported("accounts of this machine have all ids", hint="see /etc/subuid and /etc/subgid")
         raise NotSupported(f"all {left} ranges of ids are in use", hint="end some containers")
+
+    def _try_lock(self, number: int) -> int:
+        """The descriptor that holds it; -1 where another one does."""
+        lock = os.open(self._locks / str(number % _FILES), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.fcntl(lock, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
+        except OSError as error:
+            os.close(lock)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return -1
+        return lock
+
+    def _outlived(self, number: int) -> bool:
+        """Whether processes have this range though nobody holds its lock; a mark that is out of date goes."""
+        mark = self.mark(number)
+        try:
+            folder = os.readlink(mark)
+        except FileNotFoundError:
+            return False
+        if is_running(folder):
+            return True
+        mark.unlink(missing_ok=True)
+        return False
 
     @staticmethod
     def _make_userns(start: int) -> int:

@@ -49,7 +49,17 @@ class StorePaths:
 
     @property
     def containers(self) -> Path:
+        """A folder for each container that is kept: an OCI bundle, its upper layer, its log and its records."""
         return self.root / "containers"
+
+    @property
+    def runs(self) -> Path:
+        """What belongs to containers that are removed when they end."""
+        return self.root / "runs"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.db"
 
     @property
     def trash(self) -> Path:
@@ -69,7 +79,7 @@ class StorePaths:
         """Makes the folders, closed to other users. Idempotent. Raises StoreError where a place cannot be written, or
         where somebody else could."""
         try:
-            for folder in (self.root, self.containers, self.trash):
+            for folder in (self.root, self.containers, self.runs, self.trash):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if folder == self.root:
                     _close_new(folder)
