@@ -3,27 +3,24 @@ values."""
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kernelbox.errors import InvalidOption, KernelError, NotFound, NotSupported
+from kernelbox.errors import KernelError, NotFound, NotSupported
+from kernelbox.linux.cgroups import freezer
 from kernelbox.linux.cgroups.detect import detect
 from kernelbox.linux.cgroups.hybrid import Hybrid
 from kernelbox.linux.cgroups.model import Group, Limits
 from kernelbox.linux.cgroups.stats import Usage, parse
 from kernelbox.linux.cgroups.v1 import V1
 from kernelbox.linux.cgroups.v2 import V2
+from kernelbox.linux.cgroups.writing import ordered, write
 
 __all__ = ["Cgroup", "create"]
-
-_FREEZE_SECONDS = 10.0
 
 
 def create(name: str, limits: Limits | None = None, *, hierarchy: V1 | V2 | Hybrid | None = None) -> Cgroup:
@@ -84,12 +81,12 @@ class Cgroup:
             if group.path not in have:
                 self.groups = (*self.groups, group)
                 for pid in processes:
-                    _write(group.path / "cgroup.procs", str(pid))
+                    write(group.path / "cgroup.procs", str(pid))
 
     def attach(self, pid: int) -> None:
         """Move the process `pid` with all its threads into the group; leaving the `with` block will kill it."""
         for group in self.groups:
-            _write(group.path / "cgroup.procs", str(pid))
+            write(group.path / "cgroup.procs", str(pid))
 
     def processes(self) -> tuple[int, ...]:
         """The ids of the processes in the group, as this process's pid namespace sees them."""
@@ -115,11 +112,11 @@ class Cgroup:
 
     def freeze(self) -> None:
         """Stop all processes of the group where they are, and return when they stand still."""
-        self._set_frozen(True)
+        freezer.freeze(self.groups)
 
     def thaw(self) -> None:
         """Let them go on."""
-        self._set_frozen(False)
+        freezer.thaw(self.groups)
 
     def kill(self) -> None:
         """Kill every process of the group, also frozen ones and those that fork meanwhile; returns when all have
@@ -128,7 +125,7 @@ class Cgroup:
         if v2 is None:
             self._kill_each()
         else:
-            _write(v2 / "cgroup.kill", "1")
+            write(v2 / "cgroup.kill", "1")
             _wait_event(v2, "populated 0")
 
     def remove(self) -> None:
@@ -153,29 +150,17 @@ class Cgroup:
             pass
         except OSError as error:
             raise KernelError(error.errno or 0, "make the control group", str(group.path)) from error
-        for file, value in _ordered(group):
-            _write(group.path / file, value)
-
-    def _set_frozen(self, frozen: bool) -> None:
-        for group in self.groups:
-            if group.version == "v2":
-                _write(group.path / "cgroup.freeze", str(int(frozen)))
-                return _wait_event(group.path, f"frozen {int(frozen)}")
-        for group in self.groups:
-            if "freezer" in group.controllers:
-                return _freeze_v1(group.path / "freezer.state", "FROZEN" if frozen else "THAWED")
-        raise NotSupported(
-            f"the control group {self.name} cannot be frozen: there is neither a v2 tree nor the freezer"
-        )
+        for file, value in ordered(group):
+            write(group.path / file, value)
 
     def _kill_each(self) -> None:
         """v1 has no kill of its own: freeze, so that nobody forks away, signal each, thaw; until none is left."""
         while pids := self.processes():
-            freezer = any("freezer" in group.controllers for group in self.groups)
-            if freezer:
+            freezable = any("freezer" in group.controllers for group in self.groups)
+            if freezable:
                 self.freeze()
-            ended = [pidfd for pid in (self.processes() if freezer else pids) if (pidfd := _kill(pid)) is not None]
-            if freezer:
+            ended = [pidfd for pid in (self.processes() if freezable else pids) if (pidfd := _kill(pid)) is not None]
+            if freezable:
                 self.thaw()
             for pidfd in ended:
                 select.select([pidfd], [], [])
@@ -187,30 +172,6 @@ def _delegation(hierarchy: V1 | V2 | Hybrid, name: str) -> tuple[Group, ...]:
     return tuple(group for group in hierarchy.parents(name) if not str(group.path).endswith(f"/{name}"))
 
 
-def _ordered(group: Group) -> Sequence[tuple[str, str]]:
-    # Raising both limits of a v1 group that has some already: memory+swap must go first, or memory would pass it.
-    writes = list(group.writes)
-    limit, total = group.path / "memory.limit_in_bytes", group.path / "memory.memsw.limit_in_bytes"
-    asked = dict(writes)
-    if {limit.name, total.name} <= asked.keys() and int(asked[limit.name]) > int(total.read_text()):
-        writes.sort(key=lambda write: write[0] != total.name)
-    return writes
-
-
-def _write(path: Path, value: str) -> None:
-    try:
-        # One write(2): the kernel takes each as a whole command.
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, value.encode())
-        finally:
-            os.close(fd)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise InvalidOption(f"the kernel does not take {value!r} for {path}") from error
-        raise KernelError(error.errno or 0, f"write {value!r} to", str(path)) from error
-
-
 def _wait_event(group: Path, line: str) -> None:
     """Wait until cgroup.events says `line`; the kernel signals a change of that file by POLLPRI."""
     with (group / "cgroup.events").open("rb", buffering=0) as events:
@@ -218,17 +179,6 @@ def _wait_event(group: Path, line: str) -> None:
         poller.register(events, select.POLLPRI)
         while line.encode() not in os.pread(events.fileno(), 4096, 0).splitlines():
             poller.poll()
-
-
-def _freeze_v1(state: Path, wanted: str) -> None:
-    # "FREEZING" becomes "FROZEN" when the file is read and all have stopped; there is no event to wait for.
-    deadline = time.monotonic() + _FREEZE_SECONDS
-    _write(state, wanted)
-    while state.read_text().strip() != wanted:
-        if time.monotonic() > deadline:
-            raise KernelError(errno.ETIMEDOUT, f"bring to {wanted}", str(state.parent))
-        _write(state, wanted)
-        time.sleep(0.001)
 
 
 def _kill(pid: int) -> int | None:
