@@ -12,8 +12,8 @@ from kernelbox.oci.runtime_spec import Config, Linux, Process
 from kernelbox.runtime import compile_hooks, compile_inside, compile_mounts, compile_root
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.namespaces import NETNS, Spaces, spaces_of
-from kernelbox.runtime.plan import Plan
-from kernelbox.runtime.setup import CONTAINERS, FILES, TRASH, is_ready, parent_slot
+from kernelbox.runtime.plan import FOLDER, OUTPUT, Plan
+from kernelbox.runtime.setup import CONTAINERS, FILES, RUNS, TRASH, is_ready, parent_slot
 from kernelbox.runtime.steps import process as steps
 from kernelbox.runtime.steps.base import Step
 from kernelbox.runtime.steps.ending import (
@@ -30,11 +30,11 @@ from kernelbox.runtime.steps.mounts import (
     ClearWorkshop,
     EnterRoot,
     MakePath,
-    OpenTerminal,
     ProtectRoot,
     SetPropagation,
     Unmount,
 )
+from kernelbox.runtime.steps.terminal import OpenTerminal
 from kernelbox.runtime.target import Target
 from kernelbox.runtime.unsupported import refuse_contradictions, refuse_unsupported
 
@@ -55,13 +55,13 @@ def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan
     refuse_unsupported(config)
     refuse_contradictions(config)
     held = capabilities.parse(process.capabilities.bounding) if process.capabilities else (1 << 64) - 1
-    spaces = spaces_of(config, held, network=network, rootless=target.rootless)
+    spaces = spaces_of(config, held, network=network, rootless=target.rootless, beside=target.beside)
     owner = compile_root.owner_of(config)
     return Plan(
         tuple(_outside(config, process, target, spaces, owner)),
         tuple(_inside(config, process, target, spaces, owner)),
         tuple(_last(config, target, spaces)),
-        reveal="master" if process.terminal else NONE,
+        reveal=_master(target) if process.terminal else NONE,
     )
 
 
@@ -73,7 +73,8 @@ def _outside(
     yield from compile_root.root_steps(config, target, owner)
     yield from compile_root.bind_steps(config, target)
     yield from compile_mounts.device_binds(target)
-    yield from _devpts(config, process)
+    yield from _devpts(config, process, target)
+    yield from compile_root.stream_steps(target, process.terminal)
     yield from spaces.opened
     if spaces.pooled:
         yield steps.TakeNetworkNamespace(NETNS)
@@ -81,11 +82,16 @@ def _outside(
         lib.CLONE_NEWUSER | lib.CLONE_NEWCGROUP | lib.CLONE_NEWTIME | (0 if spaces.fresh_network else lib.CLONE_NEWNET)
     )
     v2 = any(group.version == "v2" for group in target.groups)
-    yield steps.NewNamespaces(spaces.new & ~later, compile_root.V2_GROUP if v2 else NONE)
+    yield steps.NewNamespaces(spaces.new & ~later, compile_root.V2_GROUP if v2 else NONE, spaces.pid_of)
     yield from compile_hooks.poststart(config, target)
 
 
-def _devpts(config: Config, process: Process) -> Iterator[Step]:
+def _master(target: Target) -> str:
+    """The terminal's side of whoever watches: of a kept container the monitor does."""
+    return OUTPUT if target.kept else "master"
+
+
+def _devpts(config: Config, process: Process, target: Target) -> Iterator[Step]:
     mount = next((mount for mount in config.mounts if mount.type == "devpts"), None)
     if mount is None:
         return
@@ -95,10 +101,12 @@ def _devpts(config: Config, process: Process) -> Iterator[Step]:
         owner = compile_root.outside(linux.uid_mappings, process.user.uid) or 0
         group = compile_root.outside(linux.gid_mappings, _TTY) or 0
         size = (process.console_size.height, process.console_size.width) if process.console_size else (0, 0)
-        yield OpenTerminal("devpts", "master", "terminal", owner, group, size)
+        yield OpenTerminal("devpts", _master(target), "terminal", owner, group, size)
 
 
 def _inside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
+    if target.kept:
+        yield steps.NoteRunning(FOLDER)
     yield from compile_inside.join_steps(target, spaces)
     yield from compile_hooks.early(config, target)
     if owner != (0, 0):
@@ -167,7 +175,10 @@ def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
     if not target.features.overlay_by_fd and target.rootfs.layers:
         yield ClearWorkshop((*(f"/{number}" for number in range(len(target.rootfs.layers))), "/scratch"))
     yield from compile_hooks.poststop(config, target)
-    yield Sweep(target.id, CONTAINERS, TRASH)
+    if target.swept:
+        yield Sweep(target.id, CONTAINERS if target.kept else RUNS, TRASH)
+    if target.id_mark:
+        yield RemoveFile(target.id_mark, NONE)
     for path in target.files:
         yield RemoveFile(compile_root.own_file(target, path), FILES)
     yield Hold(ROOT)

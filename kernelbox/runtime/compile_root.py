@@ -6,11 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from kernelbox.linux.mount_options import parse_options
 from kernelbox.native import lib
-from kernelbox.oci.runtime_spec import Config, IdMapping, Mount
+from kernelbox.oci.runtime_spec import Config, IdMapping, Linux, Mount, User
 from kernelbox.runtime.encoder import NONE
-from kernelbox.runtime.setup import CONTAINERS, FILES, parent_slot
+from kernelbox.runtime.plan import ERROR, FOLDER, INPUT, OUTPUT
+from kernelbox.runtime.setup import CONTAINERS, FILES, RUNS, parent_slot
 from kernelbox.runtime.steps.base import Step
-from kernelbox.runtime.steps.files import AttachDeviceFilter, MakeCgroup, MakeFolder, OpenFolder, WriteFile
+from kernelbox.runtime.steps.ending import RemoveFile
+from kernelbox.runtime.steps.files import (
+    AttachDeviceFilter,
+    MakeCgroup,
+    MakeFifo,
+    MakeFolder,
+    MakeLink,
+    OpenFifo,
+    OpenFolder,
+    WriteFile,
+)
 from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MountOverlay
 from kernelbox.runtime.target import Layer, Target
 
@@ -26,10 +37,11 @@ __all__ = [
     "own_file",
     "owner_of",
     "root_steps",
+    "stream_steps",
+    "user_of",
 ]
 
 V2_GROUP = "cgroup"
-FOLDER_SLOT = "folder"
 SCRATCH = "scratch"
 
 
@@ -47,6 +59,13 @@ def owner_of(config: Config) -> tuple[int, int]:
     if config.linux is None or not config.linux.uid_mappings:
         return 0, 0
     return outside(config.linux.uid_mappings, 0) or 0, outside(config.linux.gid_mappings, 0) or 0
+
+
+def user_of(config: Config) -> tuple[int, int]:
+    """The machine's ids of the user that the program runs as."""
+    user = config.process.user if config.process else User(0, 0)
+    linux = config.linux or Linux()
+    return outside(linux.uid_mappings, user.uid) or 0, outside(linux.gid_mappings, user.gid) or 0
 
 
 def outside(mappings: Sequence[IdMapping], number: int) -> int | None:
@@ -69,10 +88,32 @@ def group_steps(target: Target) -> Iterator[Step]:
 def folder_steps(target: Target, owner: tuple[int, int]) -> Iterator[Step]:
     """The container's folder in the store; the files of /etc that are its own, in memory, which takes a fifth of the
     time."""
-    yield MakeFolder(target.id, CONTAINERS, 0o700)
-    yield OpenFolder(target.id, FOLDER_SLOT, CONTAINERS)
+    if target.kept:
+        yield OpenFolder(target.id, FOLDER, CONTAINERS, on_adoption=True)
+    else:
+        yield MakeFolder(target.id, RUNS, 0o700)
+        yield OpenFolder(target.id, FOLDER, RUNS)
+    if target.id_mark:
+        yield RemoveFile(target.id_mark, NONE)
+        yield MakeLink(target.id_mark, target.bundle)
     for path, content in target.files.items():
         yield WriteFile(own_file(target, path), content, FILES, owner=owner[0])
+
+
+def stream_steps(target: Target, terminal: bool) -> Iterator[Step]:
+    """FIFOs for the streams of a kept container. It opens its output for reading too, and so never gets SIGPIPE while
+    there is no monitor, and what it writes then waits for the next one."""
+    both, read = lib.O_RDWR, lib.O_RDONLY | lib.O_NONBLOCK
+    if not target.kept or terminal:
+        return
+    if target.interactive:
+        yield MakeFifo(INPUT, FOLDER, target.owner)
+        yield OpenFifo(INPUT, FOLDER, INPUT, both | lib.O_NONBLOCK, on_adoption=True)
+        yield OpenFifo(INPUT, FOLDER, "stdin", lib.O_RDONLY)
+    for name, end in ((OUTPUT, "stdout"), (ERROR, "stderr")):
+        yield MakeFifo(name, FOLDER, target.owner)
+        yield OpenFifo(name, FOLDER, end, both)
+        yield OpenFifo(name, FOLDER, name, read, on_adoption=True)
 
 
 def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterator[Step]:
@@ -89,7 +130,8 @@ def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterat
     yield from _scratch(target, owner, by_path)
     names = tuple(layer_name(number) for number in range(len(rootfs.layers)))
     options: tuple[tuple[str, str | None], ...] = (("source", "kernelbox"),)
-    options += (("userxattr", None),) if target.rootless else (("volatile", None),)
+    options += (("userxattr", None),) if target.rootless else ()
+    options += () if target.kept or target.rootless else (("volatile", None),)
     mapped_owner = owner[0] if rootfs.upper_mapped else 0
     yield MountOverlay(names, ROOT, "upper", "work", mapped_owner, options, by_path=by_path)
 
@@ -113,16 +155,17 @@ def _scratch(target: Target, owner: tuple[int, int], by_path: bool) -> Iterator[
     """What the container writes: the folders "upper" and "work", seen through mapped ids where that is possible."""
     rootfs = target.rootfs
     plain_owner = owner[0] if target.userns and not rootfs.upper_mapped else 0
-    yield MakeFolder("upper", FOLDER_SLOT, 0o755, owner=plain_owner)
-    yield MakeFolder("work", FOLDER_SLOT, 0o755, owner=plain_owner)
+    yield MakeFolder("upper", FOLDER, 0o755, owner=plain_owner, exists_ok=target.kept)
+    yield MakeFolder("work", FOLDER, 0o755, owner=plain_owner, exists_ok=target.kept)
     if rootfs.scratch_given:
         yield OpenFolder(f"{target.id}/upper", "upper", SCRATCH)
         yield OpenFolder(f"{target.id}/work", "work", SCRATCH)
         return
-    parent = FOLDER_SLOT
+    parent = FOLDER
     if rootfs.upper_mapped or by_path:
         mapped = target.userns if rootfs.upper_mapped else NONE
-        yield CloneTree(target.id, SCRATCH, CONTAINERS, userns=mapped, propagation=lib.MS_PRIVATE)
+        home = CONTAINERS if target.kept else RUNS
+        yield CloneTree(target.id, SCRATCH, home, userns=mapped, propagation=lib.MS_PRIVATE)
         parent = SCRATCH
     if not by_path:
         yield OpenFolder("upper", "upper", parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
@@ -12,7 +13,7 @@ from typing import Any
 from kernelbox.errors import KernelError, MonitorError
 from kernelbox.native import ffi, lib
 
-__all__ = ["Answer", "Connection", "Input", "OnOutput", "Traced"]
+__all__ = ["NOTHING", "Answer", "Connection", "Input", "OnOutput", "Traced", "parse_answer"]
 
 Input = bytes | int | None
 """Bytes, a descriptor that the container reads itself, or nothing (/dev/null)."""
@@ -23,7 +24,7 @@ OnOutput = Callable[[int, bytes], None]
 Traced = tuple[int, int, int, int]
 """(start_ns, end_ns, errno, operation), by the monotonic clock."""
 
-_ANSWER = Struct("=HHiiiiiIIQQQQQ")  # struct kb_answer
+_ANSWER = Struct("=HHiiiiiIIIIQQQQQQ")  # struct kb_answer
 _TRACED = Struct("=QQiI")  # struct kb_traced
 _LENGTH = Struct("=I")
 _BUFFER = 65536
@@ -34,7 +35,9 @@ _new_buffer = ffi.new_allocator(should_clear_after_alloc=False)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One message of the monitor. `op` is the operation that failed, `record` (key, content) pairs."""
+    """One message of the monitor. `op` is the operation that failed, `record` (key, content) pairs; `restarts` is how
+    often a kept container was started again, `again_ms` when that happens next, 0 for never; `clock_ns` is since
+    1970."""
 
     kind: int
     error: int
@@ -42,6 +45,9 @@ class Answer:
     pid: int
     status: int
     signal: int
+    restarts: int
+    again_ms: int
+    clock_ns: int
     now_ns: int
     user_us: int
     system_us: int
@@ -55,6 +61,9 @@ class Answer:
         return tuple(_TRACED.iter_unpack(self.traced))
 
 
+NOTHING = Answer(0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b"", ())
+
+
 def _parse_record(raw: bytes) -> tuple[tuple[int, bytes], ...]:
     entries = []
     at = 0
@@ -65,14 +74,19 @@ def _parse_record(raw: bytes) -> tuple[tuple[int, bytes], ...]:
     return tuple(entries)
 
 
-def _parse_answer(raw: bytes) -> Answer:
+def parse_answer(raw: bytes) -> Answer:
+    """A message, as it is also written down at the end of a kept container. Raises struct.error for what has
+    another length than it says."""
     kind, _, error, op, pid, status, signal, operations, record_size, *numbers = _ANSWER.unpack_from(raw)
     end = _ANSWER.size + operations * _TRACED.size
     traced = raw[_ANSWER.size : end]
-    record = _parse_record(raw[end : end + record_size])
-    now_ns, user_us, system_us, max_rss_kb, first_op = numbers
+    if len(raw) != end + record_size:
+        raise struct.error(f"an answer of {len(raw)} bytes says that it has {end + record_size}")
+    record = _parse_record(raw[end:])
+    restarts, again_ms, clock_ns, now_ns, user_us, system_us, max_rss_kb, first_op = numbers
     return Answer(
-        kind, error, op, pid, status, signal, now_ns, user_us, system_us, max_rss_kb, first_op, traced, record
+        kind, error, op, pid, status, signal, restarts, again_ms, clock_ns, now_ns, user_us, system_us, max_rss_kb,
+        first_op, traced, record,
     )  # fmt: skip
 
 
@@ -118,8 +132,10 @@ class Connection:
         pipes: int = 0,
         input: bytes = b"",
         adopt: bool = False,
+        owner: tuple[int, int] = (0, 0),
     ) -> None:
-        """Prepares a request; `converse` sends it. `pipes`: bits 0 to 2 ask for pipes as the streams 0 to 2;
+        """Prepares a request; `converse` sends it. `pipes`: bits 0 to 2 ask for pipes as the streams 0 to 2, which are
+        then `owner`'s;
         `adopt`: a terminal that comes back is read as the first output."""
         passed = ffi.new("int[]", list(descriptors) or [0])
         data = ffi.from_buffer("char[]", message)
@@ -129,6 +145,7 @@ class Connection:
         talk = self._talk
         talk.socket, talk.request, talk.size = self._socket, data, len(message)
         talk.fds, talk.count, talk.pipes = passed, len(descriptors), pipes
+        talk.uid, talk.gid = owner
         talk.out_buffer, talk.err_buffer, talk.buffer_size = self._out, self._err, _BUFFER
         talk.input, talk.input_size, talk.adopt = given, len(input), adopt
         talk.inp = talk.out = talk.err = talk.received_fd = -1
@@ -169,7 +186,7 @@ class Connection:
         found, at = [], 0
         while at < len(raw):
             size = _LENGTH.unpack_from(raw, at)[0]
-            found.append(_parse_answer(raw[at + 4 : at + 4 + size]))
+            found.append(parse_answer(raw[at + 4 : at + 4 + size]))
             at += 4 + size
         return found
 

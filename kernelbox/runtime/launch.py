@@ -14,11 +14,11 @@ from kernelbox.errors import CommandNotExecutable, CommandNotFound, MonitorError
 from kernelbox.native import check, lib
 from kernelbox.runtime.connection import Answer, Connection, OnOutput
 from kernelbox.runtime.monitor import Monitor
-from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Fault, request
+from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Fault, Life, request
 from kernelbox.runtime.steps.process import Exec
 from kernelbox.runtime.trace import TraceRow, trace_rows
 
-__all__ = ["Launch", "Outcome"]
+__all__ = ["Launch", "Outcome", "rows_of"]
 
 _TICK_MS = 50
 _LONGEST_MS = 200
@@ -53,7 +53,10 @@ class Launch:
     """Send once with `begin`, then `wait`. Streams that the plan has as pipes are read here; a terminal is with
     `adopt`, and else the caller's (`terminal`, after `wait_started`).
 
-    `descriptors` are those of `encoded.names`, in that order; they stay the caller's."""
+    `descriptors` are those of `encoded.names`, in that order; they stay the caller's. With `life` the container is kept
+    (and `lease` has no meaning): where its plan has no pipes everything is over once it runs, and where it has, they
+    are copies of what it writes. `adopt_pid`: it runs already, as that process. `owner`: the machine's ids of its user,
+    whose the pipes are."""
 
     def __init__(
         self,
@@ -67,6 +70,9 @@ class Launch:
         on_output: OnOutput | None = None,
         lease: bool = True,
         fault: Fault | None = None,
+        life: Life | None = None,
+        adopt_pid: int = 0,
+        owner: tuple[int, int] = (0, 0),
     ) -> None:
         self.encoded = encoded
         self.outcome = Outcome()
@@ -80,9 +86,17 @@ class Launch:
         self._lease = lease
         self._adopt = adopt
         self._fault = fault
+        self._life = life
+        self._adopt_pid = adopt_pid
+        self._owner = owner
         self._captured = 0
         self._plan_file = -1
         self._connection: Connection | None = None
+
+    @property
+    def pid(self) -> int:
+        """The first process, once it runs; 0 before."""
+        return self.outcome.pid
 
     def begin(self) -> None:
         """Sends the plan and looks at the first thing that happens."""
@@ -105,7 +119,7 @@ class Launch:
         fault = (encoded.operation_of(self._fault.step), self._fault.errno) if self._fault else (-1, 0)
         head = request(
             lib.KB_LAUNCH,
-            flags=lib.KB_LEASE if self._lease else 0,
+            flags=self._flags(),
             token=self._token,
             parts=encoded.parts,
             given=len(descriptors) + self.encoded.pipes.bit_count(),
@@ -114,9 +128,23 @@ class Launch:
             text_size=len(encoded.text),
             last_text=encoded.last_text,
             big=big,
+            signal=self._adopt_pid,
+            **({"life": self._life.pack(encoded.slots)} if self._life else {}),
         )
         message = head if big else head + body
-        self._connection.begin(message, descriptors, pipes=self.encoded.pipes, input=self._input, adopt=self._adopt)
+        self._connection.begin(
+            message,
+            descriptors,
+            pipes=self.encoded.pipes,
+            input=self._input,
+            adopt=self._adopt,
+            owner=self._owner,
+        )
+
+    def _flags(self) -> int:
+        if self._life is None:
+            return int(lib.KB_LEASE) if self._lease else 0
+        return int(lib.KB_KEEP | (lib.KB_ADOPT if self._adopt_pid else 0))
 
     def send(self) -> None:
         """Returns when the request has been sent, without waiting for what comes of it: its descriptors may then be
@@ -162,6 +190,12 @@ class Launch:
             self.wait()
         self.outcome.pid = answer.pid
 
+    @property
+    def first_answer(self) -> Answer:
+        """The monitor's word that it runs, after `wait_started`."""
+        assert self._connection is not None
+        return self.outcome.answers[0] if self.outcome.answers else self._connection.answers()[0]
+
     def kill(self, number: int = 9) -> None:
         """Sends a signal to the first process; with 9 everything in the container ends. May be called from any
         thread."""
@@ -185,13 +219,21 @@ class Launch:
             except KeyboardInterrupt:
                 continue
 
+    def detach(self) -> None:
+        """For a kept container: it goes on, and nothing more comes of it. Idempotent."""
+        assert self._connection is not None
+        if not self.ended and not self._connection.closed:
+            self._close_plan_file()
+            self._connection.abandon()
+            self._connection.close()
+
     def trace(self) -> tuple[TraceRow, ...]:
         """The steps that were done until now, with their times."""
         return self.trace_later()()
 
     def trace_later(self) -> Callable[[], tuple[TraceRow, ...]]:
         """What makes the trace rows when they are asked for: most runs are never explained."""
-        return functools.cache(functools.partial(_rows, self.encoded, tuple(self.outcome.answers)))
+        return functools.cache(functools.partial(rows_of, self.encoded, tuple(self.outcome.answers)))
 
     def record(self) -> dict[int, bytes]:
         """The counters of the exit record by their keys; repeated keys are joined."""
@@ -237,7 +279,8 @@ class Launch:
         self._connection.abandon()
         self._connection.close()
         if answered or not self._connection.unread:  # it may have begun, and nothing is to be done twice
-            raise MonitorError("the monitor ended while the container ran; the container was ended with it")
+            fate = "goes on" if self._life else "was ended with it"
+            raise MonitorError(f"the monitor ended while the container ran; the container {fate}")
         self._connection = self._monitor.renew()
         self._send()
 
@@ -246,9 +289,19 @@ class Launch:
             os.close(self._plan_file)
         self._plan_file = -1
 
+    def _step_of(self, answer: Answer) -> str | None:
+        """The name of the step that failed."""
+        return type(self.encoded.plan.steps[self.encoded.owners[answer.op]]).__name__ if answer.op >= 0 else None
+
     def _start_error(self, answer: Answer) -> StartError:
         reason = os.strerror(answer.error).lower()
         words = " ".join(content.decode(errors="replace").strip() for _, content in answer.record)
+        if answer.error == errno.ETIMEDOUT and self._step_of(answer) in (None, "NewNamespaces", "NewProcessBeside"):
+            return StartError(
+                "the container was killed: it did not come so far as to run its program within 5 s",
+                errno=answer.error,
+                hint="its program may be on a file system that does not answer, or a process inside has stopped it",
+            )
         if answer.op < 0:
             hint = "the memory limit may be too small to start in" if answer.error == errno.EINTR else None
             return StartError(f"the container could not be started: {reason}", errno=answer.error, hint=hint)
@@ -262,7 +315,8 @@ class Launch:
         return StartError(message, errno=answer.error, step=number + 1, steps=count)
 
 
-def _rows(encoded: EncodedPlan, answers: Sequence[Answer]) -> tuple[TraceRow, ...]:
+def rows_of(encoded: EncodedPlan, answers: Sequence[Answer]) -> tuple[TraceRow, ...]:
+    """The steps of a launch, of an end or of both, from what the monitor has said of them."""
     last = encoded.parts[0] + encoded.parts[1]
     traced = []
     for answer in answers:

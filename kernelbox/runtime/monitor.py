@@ -15,23 +15,25 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from kernelbox.errors import KernelBoxError, KernelError, MonitorError, NotSupported, StoreError
 from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.connection import Answer, Connection
-from kernelbox.runtime.plan import EncodedPlan, Plan, request
+from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Life, Plan, request
 from kernelbox.runtime.setup import Setup, recovery_plans
+from kernelbox.runtime.trace import TraceRow, trace_rows
 from kernelbox.store.paths import StorePaths
 
 __all__ = ["Monitor"]
 
 _PATIENCE_S = 10.0
 _MOMENT_S = 0.002
-_INLINE = 150_000
 _LOG = "monitor.log"
+_T = TypeVar("_T")
 
 
 def _program() -> int:
@@ -45,16 +47,28 @@ def _program() -> int:
 
 
 class Monitor:
-    """Connections to the monitor of one store, kept for the next launch. Safe for several threads."""
+    """Connections to the monitor of one store, kept for the next launch. Safe for several threads.
 
-    def __init__(self, paths: StorePaths, setup: Setup, *, rootless: bool = False) -> None:
+    `on_recovery` is called after a new monitor has cleaned up behind one that was killed: kept containers may still
+    run, and need to be taken over."""
+
+    def __init__(
+        self,
+        paths: StorePaths,
+        setup: Setup,
+        *,
+        rootless: bool = False,
+        on_recovery: Callable[[], None] = lambda: None,
+    ) -> None:
         self._paths = paths
         self._setup = setup
         self._rootless = rootless
+        self._on_recovery = on_recovery
         self._idle: list[Connection] = []
         self._encoded: EncodedPlan = setup.plan.encode((), setup.shared)
         self._preparations: dict[str, Plan] = {}
         self._pid = 0
+        self._taking_over = False
         self._closed = False
 
     @property
@@ -89,8 +103,7 @@ class Monitor:
         return self._connect()
 
     def close(self) -> None:
-        """Closes idle connections, and later those in use; with the last one of all engines an idle monitor goes.
-        Idempotent."""
+        """Closes idle connections, later those in use; with the last of all an idle monitor goes. Idempotent."""
         self._closed = True
         self._close_idle()
 
@@ -99,24 +112,95 @@ class Monitor:
             self._idle.pop().close()
 
     def wait_swept(self) -> None:
-        """Returns when everything that ended containers left has been deleted. After a monitor that was killed, a new
-        one sees to it."""
+        """Returns when everything that ended containers left has been deleted, also what a killed monitor left."""
         if not self._pid:
             return
+        self._ask(request(lib.KB_SYNC) + b"\0")
+
+    def _ask(self, message: bytes, given: Sequence[int] = ()) -> Answer:
+        return self._twice(lambda connection: connection.ask(message, given))
+
+    def _twice(self, talk: Callable[[Connection], _T]) -> _T:
+        """Once more where the monitor at the other end of a connection was killed: the next one has what was its."""
         try:
-            self._sync()
+            with self.connection() as connection:
+                return talk(connection)
         except MonitorError:
             self._close_idle()
-            self._sync()
-
-    def _sync(self) -> None:
         with self.connection() as connection:
-            connection.ask(request(lib.KB_SYNC) + b"\0")
+            return talk(connection)
 
-    def signal(self, token: bytes, number: int) -> bool:
-        """Sends a signal to the container's first process; False where it has ended."""
-        with self.connection() as connection:
-            answer = connection.ask(request(lib.KB_SIGNAL, token=token, signal=number) + b"\0")
+    @property
+    def alive(self) -> bool:
+        """Whether the store has a monitor: it holds the store's lock for as long as it lives."""
+        try:
+            lock = os.open(self._paths.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def reach(self) -> None:
+        """Returns when there is a monitor that has taken over what its predecessor left."""
+        self._connect().close()
+
+    def carry_out(self, plan: Plan) -> tuple[TraceRow, ...]:
+        """Has the monitor do the outside part of a plan: its steps with their times. Raises StoreError where one
+        failed."""
+        encoded = plan.encode((), self._setup.shared)
+        answer = self._twice(lambda connection: self._run_encoded(connection, encoded, 0, 0, ()))
+        return trace_rows(encoded, answer.trace())
+
+    def reveal(self, plan: Plan, given: Mapping[str, int]) -> int:
+        """Has the monitor do the outside part of a plan with these descriptors, and hand out the one that the plan
+        reveals: the caller's. Raises StoreError where a step failed."""
+        encoded = plan.encode(tuple(given), self._setup.shared)
+
+        def talk(connection: Connection) -> int:
+            self._run_encoded(connection, encoded, 0, 0, tuple(given.values()))
+            return connection.take_descriptor()
+
+        return self._twice(talk)
+
+    def close_input(self, token: bytes) -> None:
+        """The container's standard input ends with the last client that still has it."""
+        self._ask(request(lib.KB_CLOSE_INPUT, token=token) + b"\0")
+
+    def set_paused(self, token: bytes, paused: bool) -> None:
+        """Nothing is started any more in a container that is to be frozen: the monitor would have to wait for it."""
+        self._ask(request(lib.KB_PAUSE, token=token, signal=int(paused)) + b"\0")
+
+    def ask_health(self, token: bytes, encoded: EncodedPlan, given: Sequence[int], times: tuple[int, ...]) -> bool:
+        """Has the monitor run a plan in the container again and again, to see whether it is well; False where the
+        container has ended. `times` are the fields of struct kb_health, `given` its descriptors, the last of which is
+        the file for its output."""
+        slots = {"output": len(given) - 1}
+        head = request(
+            lib.KB_HEALTH,
+            token=token,
+            parts=encoded.parts,
+            text_size=len(encoded.text),
+            last_text=encoded.last_text,
+            life=Life().pack(slots),
+            health=(*times, 0),
+        )
+        return not self._ask(head + encoded.operations + encoded.text, given).error
+
+    def set_restarts(self, token: bytes, life: Life) -> bool:
+        """Changes the restart policy of a container that runs; False where the monitor did not keep its plan."""
+        answer = self._ask(request(lib.KB_RESTARTS, token=token, life=life.pack({})) + b"\0")
+        return not answer.error
+
+    def signal(self, token: bytes, number: int, *, stopping: bool = False) -> bool:
+        """Sends a signal to the container's first process; False where it has ended. `stopping`: a kept container is
+        not started again when it ends."""
+        flags = lib.KB_STOPPING if stopping else 0
+        answer = self._ask(request(lib.KB_SIGNAL, flags=flags, token=token, signal=number) + b"\0")
         if answer.error not in (0, errno.ESRCH):
             raise KernelError(answer.error, "send a signal to", token.hex()[:12])
         return not answer.error
@@ -157,8 +241,7 @@ class Monitor:
         return f"see {log}" if log.exists() else f"its socket should be {path}, which this process does not see"
 
     def prepare(self, name: str, plan: Plan) -> None:
-        """Has the monitor run the outside part of `plan`, which fills descriptors of its own; a monitor that is started
-        later does the same at once. Another plan of the same name replaces it."""
+        """Has the monitor, and every later one, fill descriptors of its own by `plan`, in the place of one so named."""
         self._preparations[name] = plan
         with self.connection() as connection:
             self._run_setup(connection, plan, 0)
@@ -167,11 +250,13 @@ class Monitor:
         """Tells the monitor at `path` what it needs to know; False where it was going at that moment.
 
         One that is new cleans up first after a predecessor that was killed. Whoever comes first has it do so, and it
-        does so once: until then there are no containers of its own, and what was listed is left over."""
-        try:
+        does so once: until then there are no containers of its own, and what was listed is left over. Then it is given
+        the containers that outlived the other; where who does that is killed too, the next one to come does it."""
+        with contextlib.ExitStack() as unless_known, contextlib.suppress(MonitorError):
+            unless_known.callback(connection.close)
             there = self._setup if path == self._paths.socket else self._setup.with_runtime(path.parent)
             answer = self._run_setup(connection, there.plan, there.pool)
-            if not answer.status:
+            if not answer.status & lib.KB_RECOVERED:
                 *plans, last = recovery_plans(self._paths, self._setup.parents)
                 for plan in plans:
                     self._run_setup(connection, plan, 0, lib.KB_RECOVERY)
@@ -180,15 +265,33 @@ class Monitor:
                 for plan in self._preparations.values():
                     self._run_setup(connection, plan, 0)
             self._pid = answer.pid
-        except MonitorError:
-            return False
-        return True
+            if not answer.status & lib.KB_TAKEN_OVER and not self._taking_over:
+                self._take_over(connection)
+            unless_known.pop_all()
+            return True
+        return False
+
+    def _take_over(self, connection: Connection) -> None:
+        # It takes connections of its own, which are not to begin with it too.
+        self._taking_over = True
+        try:
+            self._on_recovery()
+        except StoreError:  # who asks for a kept container is told; all else works, and this is tried again
+            return
+        finally:
+            self._taking_over = False
+        self._run_setup(connection, Plan(()), 0, lib.KB_TAKEN_OVER)
 
     def _run_setup(self, connection: Connection, plan: Plan, pool: int, flags: int = 0) -> Answer:
         """Raises MonitorError where the connection ended, StoreError where a step failed."""
         encoded = self._encoded if plan is self._setup.plan else plan.encode((), self._setup.shared)
+        return self._run_encoded(connection, encoded, pool, flags, ())
+
+    def _run_encoded(
+        self, connection: Connection, encoded: EncodedPlan, pool: int, flags: int, given: Sequence[int]
+    ) -> Answer:
         body = encoded.operations + encoded.text
-        big = len(body) > _INLINE
+        big = encoded.slots[PLAN_FILE] + 1 if encoded.in_file else 0
         head = request(
             lib.KB_SETUP,
             flags=flags,
@@ -196,20 +299,20 @@ class Monitor:
             text_size=len(encoded.text),
             last_text=encoded.last_text,
             signal=pool,
-            big=int(big),
-            given=int(big),
+            big=big,
+            reveal=encoded.slots[encoded.plan.reveal],
         )
         if big:
             file = check(lib.kb_memfd_sealed(b"kb-plan", body, len(body)), "make a plan file")
             try:
-                answer = connection.ask(head, [file])
+                answer = connection.ask(head, [*given, file])
             finally:
                 os.close(file)
         else:
-            answer = connection.ask(head + body)
+            answer = connection.ask(head + body, given)
         if answer.error:
             connection.close()
-            step = plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
+            step = encoded.plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
             raise StoreError(
                 f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",
                 hint="kernelbox doctor says what this machine allows",
@@ -260,6 +363,11 @@ class Monitor:
             passed = [listener.fileno(), log, log, lock, folder]
             if not self._rootless:
                 self._run_program(b"root", passed)
+                return
+            inherited = rootless_ids.namespace_of_kept(self._paths.containers)
+            if inherited is not None:
+                with inherited:
+                    self._run_program(b"again", [*passed, inherited.fileno()])
                 return
             ours, theirs = socket.socketpair()
             with ours:

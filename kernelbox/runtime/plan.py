@@ -12,12 +12,20 @@ from kernelbox.native import lib
 from kernelbox.runtime.encoder import MAGIC, NONE, Encoder
 from kernelbox.runtime.steps.base import INSIDE, LAST, OUTSIDE, Step
 
-__all__ = ["PLAN_FILE", "EncodedPlan", "Fault", "Plan", "request"]
+__all__ = ["PLAN_FILE", "EncodedPlan", "Fault", "Life", "Plan", "request"]
 
 PLAN_FILE = "plan file"
 
 _LONGEST_MESSAGE = 150_000
-_REQUEST = Struct("=IHH32s4Hhhhxx2Iihh")  # struct kb_request
+_REQUEST = Struct("=IHH32s4Hhhhxx2Iihh7h3HIQ6I")  # struct kb_request, with struct kb_life and kb_health in it
+_STREAMS = ("stdin", "stdout", "stderr")
+
+FOLDER, OUTPUT, ERROR, INPUT, PROCESS = "folder", "output", "error", "input", "process"
+ATTACHED = ("attached output", "attached error")
+"""What a plan calls the descriptors of a kept container that its monitor keeps."""
+_LIFE_SLOTS = (FOLDER, OUTPUT, ERROR, INPUT, *ATTACHED, PROCESS)
+_NO_LIFE = (lib.KB_NO_SLOT,) * 7 + (0,) * 5
+_NO_HEALTH = (0,) * 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,23 @@ class Fault:
 
     step: int
     errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How a container is kept that outlives whoever started it (struct kb_life). `log_files` 0 is no log, `log_size` 0
+    any size; `restart` is one of KB_NEVER, KB_ON_FAILURE and KB_ALWAYS, `restart_most` 0 any number of times."""
+
+    log_files: int = 1
+    log_size: int = 0
+    restart: int = lib.KB_NEVER
+    restart_most: int = 0
+    restarts: int = 0
+
+    def pack(self, slots: Mapping[str, int]) -> tuple[int, ...]:
+        """The fields of the struct; descriptors by their names in the plan."""
+        places = (slots.get(name, lib.KB_NO_SLOT) for name in _LIFE_SLOTS)
+        return (*places, self.restart, self.log_files, self.restarts, self.restart_most, self.log_size)
 
 
 def request(
@@ -41,10 +66,12 @@ def request(
     last_text: int = 0,
     signal: int = 0,
     big: int = 0,
+    life: tuple[int, ...] = _NO_LIFE,
+    health: tuple[int, ...] = _NO_HEALTH,
 ) -> bytes:
     """The head of a message to the monitor; without operations it is followed by one NUL, the empty text."""
     return _REQUEST.pack(
-        MAGIC, kind, flags, token, *parts, given, reveal, *fault, text_size, last_text, signal, big, 0
+        MAGIC, kind, flags, token, *parts, given, reveal, *fault, text_size, last_text, signal, big, 0, *life, *health
     )  # fmt: skip
 
 
@@ -114,10 +141,17 @@ class Plan:
         )
 
     def encode(
-        self, names: Sequence[str], shared: Mapping[str, int], *, identity: str = "", pipes: int = 0
+        self,
+        names: Sequence[str],
+        shared: Mapping[str, int],
+        *,
+        identity: str = "",
+        pipes: int = 0,
+        piped_names: Sequence[str] = _STREAMS,
     ) -> EncodedPlan:
-        """`names` are the descriptors that go along in their order, `shared` the monitor's own."""
-        piped = [name for bit, name in enumerate(("stdin", "stdout", "stderr")) if pipes >> bit & 1]
+        """`names` are the descriptors that go along in their order, `shared` the monitor's own; `piped_names` is what
+        the steps call those of `pipes`."""
+        piped = [name for bit, name in enumerate(piped_names) if pipes >> bit & 1]
         encoded = self._encode((*names, *piped), shared, identity, tuple(names), pipes)
         if len(encoded.operations) + len(encoded.text) > _LONGEST_MESSAGE:
             encoded = self._encode((*names, PLAN_FILE, *piped), shared, identity, tuple(names), pipes)

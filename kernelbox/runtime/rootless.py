@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pwd
 import shutil
@@ -10,8 +12,12 @@ from pathlib import Path
 
 from kernelbox.errors import KernelError, MonitorError
 from kernelbox.linux import idmap
+from kernelbox.linux.descriptor import Descriptor
+from kernelbox.store.running import read_running
 
-__all__ = ["can_map_many", "id_count", "may_write", "write_maps"]
+__all__ = ["can_map_many", "id_count", "may_write", "namespace_of_kept", "write_maps"]
+
+_NS_GET_PARENT = 0xB702  # <linux/nsfs.h>
 
 
 def _user() -> str:
@@ -43,6 +49,28 @@ def may_write(folder: str) -> bool:
 def id_count() -> int:
     """How many ids an ordinary user's containers have."""
     return 1 + sum(each.count for each in idmap.subordinate(_user())) if can_map_many() else 1
+
+
+def namespace_of_kept(containers: Path) -> Descriptor | None:
+    """The user namespace of a monitor that was killed, where a container that it had started lives on: the next one
+    needs the rights that it has over its containers. None where none lives."""
+    for running in filter(None, map(read_running, sorted(containers.glob("*")))):
+        if running.alive():
+            with contextlib.suppress(OSError):  # it has just ended, or is not below ours
+                return _below_own(Descriptor(os.open(f"/proc/{running.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)))
+    return None
+
+
+def _below_own(space: Descriptor) -> Descriptor:
+    """A container may have made another one for itself: the monitor's is the one whose parent is our own. Raises
+    OSError where there is none such."""
+    own = os.stat("/proc/self/ns/user")
+    while True:
+        with space, Descriptor(fcntl.ioctl(space.fileno(), _NS_GET_PARENT)) as parent:
+            if os.path.samestat(os.fstat(parent.fileno()), own):
+                return Descriptor(space.take())
+            above = parent.take()
+        space = Descriptor(above)
 
 
 def write_maps(pid: int) -> None:

@@ -20,6 +20,7 @@ from kernelbox.runtime.steps.files import MakeCgroup, OpenShared
 from kernelbox.runtime.steps.mounts import AttachInWorkshop, ClearWorkshop, MakeMount
 from kernelbox.runtime.steps.process import SendNetlink, SetSysctl
 from kernelbox.store.paths import StorePaths
+from kernelbox.store.running import is_running
 
 __all__ = [
     "CONTAINERS",
@@ -27,6 +28,7 @@ __all__ = [
     "HOST_MASK",
     "PROC",
     "READY_SYSCTLS",
+    "RUNS",
     "TRASH",
     "Setup",
     "is_ready",
@@ -35,7 +37,7 @@ __all__ = [
     "setup_plan",
 ]
 
-CONTAINERS, TRASH, PROC, HOST_MASK, FILES = "@containers", "@trash", "@proc", "@host-mask", "@files"
+CONTAINERS, RUNS, TRASH, PROC, HOST_MASK, FILES = "@containers", "@runs", "@trash", "@proc", "@host-mask", "@files"
 
 _FILES_PLACE = "/files"
 _MOST_STEPS = lib.KB_MAX_OPS // 2
@@ -55,18 +57,21 @@ def recovery_plans(paths: StorePaths, parents: Sequence[Group]) -> list[Plan]:
     """What a monitor that was killed (or a machine that lost power) left: groups emptied and removed, folders swept.
     At least one plan, none of them too long for a monitor.
 
-    Only to be run by a monitor that has no containers yet: then nothing of this store can be running. Names are those
-    of containers, 64 hexadecimal digits; anything else is not ours."""
+    Only to be run by a monitor that has no containers yet: then only kept ones can be running, which are spared. Names
+    are those of containers, 64 hexadecimal digits; anything else is not ours."""
     steps: list[Step] = []
+    living = {name for name in _left_in(paths.containers) if is_running(paths.containers / name)}
     for group in parents:
         if group.path.name != paths.name:
             continue
         slot = parent_slot(str(group.path))
         for name in _left_in(group.path):
+            if name in living:
+                continue
             if group.version == "v2":
                 steps.append(KillCgroup(name, slot, optional=True))
             steps.append(RemoveCgroup(name, slot, "left-over", flags=MAY_FAIL))
-    steps += [Sweep(name, CONTAINERS, TRASH) for name in _left_in(paths.containers)]
+    steps += [Sweep(name, RUNS, TRASH) for name in _left_in(paths.runs)]
     if paths.trash.is_dir():
         steps += [Sweep(entry.name, TRASH, TRASH) for entry in paths.trash.iterdir() if _ID.match(entry.name)]
     return [Plan(tuple(steps[at : at + _MOST_STEPS])) for at in range(0, max(len(steps), 1), _MOST_STEPS)]
@@ -105,9 +110,10 @@ def parent_slot(path: str) -> str:
 def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int, attached: bool = False) -> Setup:
     """`parents` are the groups above all containers of the store, outer ones first; `pool` ready network namespaces.
     `attached`: the kernel can only clone mounts that are attached somewhere."""
-    names = [CONTAINERS, TRASH, PROC, HOST_MASK, FILES]
+    names = [CONTAINERS, RUNS, TRASH, PROC, HOST_MASK, FILES]
     steps: list[Step] = [
         OpenShared(str(paths.containers), CONTAINERS),
+        OpenShared(str(paths.runs), RUNS),
         OpenShared(str(paths.trash), TRASH, readable=True),
         OpenShared("/proc", PROC),
         MakeMount("tmpfs", FILES, (("mode", "700"), ("size", "64m")), lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV),

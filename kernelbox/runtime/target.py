@@ -53,9 +53,21 @@ class Target:
     """Files of /etc that are the container's own: path and content."""
     sources: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     """For each source of a bind mount: whether it is a folder, and whether its file system can map ids."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Kinds of namespaces that are another container's, and the id of that."""
     seccomp: bytes = b""
     lease: bool = True
     """End it when the engine that asked for it goes, or the monitor does."""
+    kept: bool = False
+    """It stays when it ends, with its folder among the store's containers, its streams read by the monitor."""
+    swept: bool = True
+    """Its folder goes when it ends."""
+    interactive: bool = False
+    """Kept: its standard input is what those who attach write."""
+    owner: tuple[int, int] = (0, 0)
+    """The machine's ids of its user, who may open the streams anew."""
+    id_mark: str = ""
+    """A link that says whose the range of ids is, for as long as there are processes with them."""
     rootless: bool = False
     bundle: str = "/"
     """The folder that hooks are told."""

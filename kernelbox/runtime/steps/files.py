@@ -14,9 +14,11 @@ __all__ = [
     "HideLower",
     "JoinCgroup",
     "MakeCgroup",
+    "MakeFifo",
     "MakeFolder",
     "MakeLink",
     "MakeOpaque",
+    "OpenFifo",
     "OpenFolder",
     "OpenNamespace",
     "OpenPlace",
@@ -132,13 +134,57 @@ class OpenFolder(Step):
     to: str
     parent: str = NONE
     readable: bool = False
+    on_adoption: bool = False
+    """Done too for a container that runs already, when its monitor was killed."""
 
     def describe(self) -> str:
         return f"open the folder {self.name}"
 
     def encode(self, out: Encoder) -> None:
         flags = (_READ_FOLDER if self.readable else _OPEN_FOLDER) | lib.O_NOFOLLOW
-        out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=(out.string(self.name),))
+        adopts = lib.KB_ON_ADOPTION if self.on_adoption else 0
+        text = (out.string(self.name),)
+        out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=text, flags=adopts)
+
+
+@frozen
+class MakeFifo(Step):
+    """A new FIFO `name` in `parent`, owned by `owner`. It replaces the one of an earlier start."""
+
+    syscall: ClassVar[str] = "unlinkat mknodat fchownat"
+    name: str
+    parent: str
+    owner: tuple[int, int] = (0, 0)
+
+    def describe(self) -> str:
+        return f"make the FIFO {self.name}"
+
+    def encode(self, out: Encoder) -> None:
+        name = out.string(self.name)
+        out.add(lib.KB_OP_UNLINK, at=self.parent, text=(name,))
+        out.add(lib.KB_OP_MKNOD, lib.S_IFIFO | 0o600, 0, at=self.parent, text=(name,))
+        if self.owner != (0, 0):
+            out.add(lib.KB_OP_CHOWN, *self.owner, at=self.parent, text=(name,))
+
+
+@frozen
+class OpenFifo(Step):
+    """One end of a FIFO, or (`flags` O_RDWR) both at once."""
+
+    syscall: ClassVar[str] = "openat2"
+    name: str
+    parent: str
+    to: str
+    flags: int
+    on_adoption: bool = False
+
+    def describe(self) -> str:
+        return f"open the FIFO {self.name}"
+
+    def encode(self, out: Encoder) -> None:
+        adopts = lib.KB_ON_ADOPTION if self.on_adoption else 0
+        text = (out.string(self.name),)
+        out.add(lib.KB_OP_OPEN, self.flags | lib.O_NOFOLLOW, 0, 0, at=self.parent, to=self.to, text=text, flags=adopts)
 
 
 @frozen

@@ -25,7 +25,6 @@ __all__ = [
     "MakePath",
     "MaskPath",
     "MountOverlay",
-    "OpenTerminal",
     "ProtectPath",
     "ProtectRoot",
     "SetPropagation",
@@ -355,26 +354,3 @@ class ProtectPath(Step):
         else:
             attributes = lib.MOUNT_ATTR_RDONLY | lib.MOUNT_ATTR_NOSUID | lib.MOUNT_ATTR_NODEV | lib.MOUNT_ATTR_NOEXEC
             out.add(lib.KB_OP_READONLY, attributes, second=ROOT, text=path)
-
-
-@frozen
-class OpenTerminal(Step):
-    """A new terminal of the container's own devpts: `master` for whoever watches, `slave` for the process."""
-
-    syscall: ClassVar[str] = "openat2 ioctl"
-    devpts: str
-    master: str
-    slave: str
-    owner: int
-    group: int
-    size: tuple[int, int] = (0, 0)
-    """Rows and columns; no size where they are 0."""
-
-    def describe(self) -> str:
-        return "open a terminal"
-
-    def encode(self, out: Encoder) -> None:
-        flags = lib.O_RDWR | lib.O_NOCTTY
-        out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.devpts, to=self.master, text=(out.string("ptmx"),))
-        out.add(lib.KB_OP_PTY_PEER, *self.size, at=self.master, to=self.slave)
-        out.add(lib.KB_OP_CHOWN, self.owner, self.group, at=self.slave, text=(out.string(""),), flags=MAY_FAIL)

@@ -15,9 +15,12 @@ __all__ = [
     "CloseDescriptors",
     "EndWithMonitor",
     "Exec",
+    "FindProcess",
     "JoinNamespace",
     "NewNamespaces",
+    "NewProcessBeside",
     "NewSession",
+    "NoteRunning",
     "RunHook",
     "SendNetlink",
     "SetDomainname",
@@ -66,12 +69,62 @@ class NewNamespaces(Step):
     syscall: ClassVar[str] = "clone3"
     flags: int
     cgroup: str = NONE
+    pid_of: str = NONE
+    """A process whose pid namespace it is put into."""
 
     def describe(self) -> str:
         return f"start a process in new namespaces: {names(self.flags)}"
 
     def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_CLONE, self.flags, at=self.cgroup)
+        out.add(lib.KB_OP_CLONE, self.flags, at=self.cgroup, second=self.pid_of)
+
+
+@frozen
+class FindProcess(Step):
+    """The first process of a running container: `to` is its pidfd, `root` its root folder."""
+
+    syscall: ClassVar[str] = "openat fcntl pidfd_send_signal"
+    container: str
+    to: str
+    root: str = NONE
+
+    def describe(self) -> str:
+        return f"find the first process of {self.container}"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_PROCESS, third=self.root, to=self.to, text=(out.string(bytes.fromhex(self.container)),))
+
+
+@frozen
+class NewProcessBeside(Step):
+    """The new process, in the pid namespace of another one, in those of its mounts and its network that `spaces` names
+    (CLONE_NEWNS, CLONE_NEWNET), and on v2 in its group."""
+
+    syscall: ClassVar[str] = "setns clone3 setns"
+    process: str
+    cgroup: str = NONE
+    spaces: int = 0
+
+    def describe(self) -> str:
+        return "start a process in the container's pid namespace"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_CLONE, 0, self.spaces, at=self.cgroup, second=self.process)
+
+
+@frozen
+class NoteRunning(Step):
+    """Which process it is, into the container's folder: whoever comes after a monitor that was killed finds it."""
+
+    syscall: ClassVar[str] = "openat read write"
+    folder: str
+    name: str = "running"
+
+    def describe(self) -> str:
+        return "note that it runs"
+
+    def encode(self, out: Encoder) -> None:
+        out.add(lib.KB_OP_NOTE, at=self.folder, text=(out.string(self.name),))
 
 
 @frozen
@@ -83,7 +136,7 @@ class JoinNamespace(Step):
     flag: int
 
     def describe(self) -> str:
-        return f"join the {names(self.flag)} namespace"
+        return f"join the {names(self.flag)} namespace{'s' if self.flag & (self.flag - 1) else ''}"
 
     def encode(self, out: Encoder) -> None:
         out.add(lib.KB_OP_SETNS, self.flag, at=self.descriptor)
