@@ -19,22 +19,29 @@ if TYPE_CHECKING:
 Values = dict[str, "str | bool | list[str]"]
 
 
-def parse_arguments(argv: Sequence[str], options: Iterable[Option] = OPTIONS) -> tuple[Values, list[str]]:
+def parse_arguments(
+    argv: Sequence[str], options: Iterable[Option] = OPTIONS, *, anywhere: bool = False
+) -> tuple[Values, list[str]]:
     """The options at the start of `argv` by name (text, True or False, or a list of texts), and what follows them.
 
-    The values are not read yet: `RunOptions.from_arguments` does that. Raises InvalidOption."""
+    `anywhere`: options may stand between and behind the other words, up to "--", as where no command follows. The
+    values are not read yet: `RunOptions.from_arguments` does that. Raises InvalidOption."""
     flags = {each: option for option in options for each in option.flags}
     values: Values = {}
-    words = list(argv)
-    while words and words[0].startswith("-") and words[0] != "-":
+    words, others = list(argv), []
+    while words:
         word = words.pop(0)
         if word == "--":
             break
         if word.startswith("--"):
             _long(word, words, flags, values)
-        else:
+        elif word.startswith("-") and word != "-":
             _short(word, words, flags, values)
-    return values, words
+        else:
+            others.append(word)
+            if not anywhere:
+                break
+    return values, [*others, *words]
 
 
 def _long(word: str, words: list[str], flags: dict[str, Option], values: Values) -> None:

@@ -6,19 +6,21 @@ import contextlib
 import os
 import shlex
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from kernelbox.engine import host_image
 from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
+from kernelbox.engine.option_values import SHARED
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
-from kernelbox.errors import InvalidOption, KernelBoxError
+from kernelbox.errors import Conflict, ContainerNotFound, InvalidOption, KernelBoxError, NameInUse
 from kernelbox.linux import idmap
 from kernelbox.native import lib
 from kernelbox.runtime.connection import OnOutput
@@ -30,11 +32,26 @@ from kernelbox.store.id_ranges import IdRange, IdRanges
 from kernelbox.store.names import hold_name
 from kernelbox.store.paths import StorePaths, runtime_base
 
+if TYPE_CHECKING:
+    from kernelbox.engine.containers import Containers
+
 __all__ = ["Engine", "RunInput"]
 
 RunInput = bytes | str | IO[bytes] | IO[str] | None
 
 _POOL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an engine holds once it is in use; all of it is the engine's, and closed by it."""
+
+    paths: StorePaths
+    kernel: Kernel
+    monitor: Monitor
+    ranges: IdRanges
+    null: int
+    rootless: bool
 
 
 class Engine:
@@ -47,6 +64,7 @@ class Engine:
         self._rootless = os.geteuid() != 0
         self.images = Images(rootless=self._rootless)
         self.closed = False
+        self._containers: Containers | None = None
         self._mutex = threading.Lock()
         self._kernel: Kernel | None = None
         self._monitor: Monitor | None = None
@@ -61,6 +79,15 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def containers(self) -> Containers:
+        """Those that are kept when they end."""
+        if self._containers is None:
+            from kernelbox.engine.containers import Containers  # most runs need no state file
+
+            self._containers = Containers(self)
+        return self._containers
+
     def close(self) -> None:
         """Ends what was started for this engine alone, and waits until its remains are deleted. Idempotent."""
         if self.closed:
@@ -68,6 +95,8 @@ class Engine:
         self.closed = True
         with contextlib.ExitStack() as stack:  # all of it, whatever one of them says
             stack.callback(self._ready.clear)
+            if self._containers is not None:
+                stack.callback(self._containers.close)
             if self._null >= 0:
                 stack.callback(os.close, self._null)
             for part in (self._kernel, self._ranges, self._monitor):
@@ -157,9 +186,20 @@ class Engine:
         monitor = self._open()
         words = _words(command)
         with contextlib.ExitStack() as undo:
+            if options.restart.name != "no":
+                raise InvalidOption("restart: a run is over when its command has ended", hint="containers.run restarts")
             if options.name:
+                self._check_name(options.name)
                 undo.enter_context(hold_name(self.paths.root / "names", options.name))
             return self._launch(found, words, options, input, on_output, monitor, undo, fault, adopt)
+
+    def _check_name(self, name: str) -> None:
+        """Raises NameInUse where a kept container has it."""
+        if not self.paths.state.exists():
+            return
+        with contextlib.suppress(ContainerNotFound, InvalidOption):
+            if self.containers.state.get(name).name == name:
+                raise NameInUse(f"the name {name!r} is in use by a container", hint="choose another name")
 
     def _launch(
         self,
@@ -182,11 +222,12 @@ class Engine:
             monitor,
             prepared.encoded,
             prepared.token,
-            prepared.descriptors(taken, given, self._bundle_userns(image, undo)),
+            prepared.descriptors(taken, given, self.bundle_userns(image, undo)),
             adopt=prepared.terminal and adopt,
             input=data,
             on_output=on_output,
             fault=fault,
+            owner=prepared.target.owner,
         )
         launch.begin()
         return Run(prepared, image, launch, undo.pop_all().close)
@@ -205,9 +246,9 @@ class Engine:
         """A plan that is ready for the same thing, or one made `anew`: all its steps then speak of one container."""
         assert self._kernel is not None
         if image.name == "host":
-            self._refresh_host(monitor, taken)
+            self.refresh_host(monitor, taken)
         key = None if anew else self._ready.key(image, command, options, taken, with_input)
-        prepared = self._ready.get(key)
+        prepared = self._ready.take(key)
         if prepared is None:
             prepared = prepare(
                 self._kernel,
@@ -219,9 +260,35 @@ class Engine:
                 shared=monitor.shared,
                 with_input=with_input,
                 rootless=self._rootless,
+                beside=self.neighbours(options),
             )
             self._ready.put(key, prepared)
         return prepared
+
+    def neighbours(self, options: RunOptions) -> Mapping[str, tuple[str, int]]:
+        """Whose namespaces a container is to join: id and first process, by the kind.
+
+        Raises ContainerNotFound, Conflict where that one does not run."""
+        found = {}
+        for kind in SHARED:
+            mode: str = getattr(options, kind)
+            if mode.startswith("container:"):
+                other = self.containers.get(mode.removeprefix("container:"))
+                if not other.record.living:
+                    raise Conflict(f"{kind}: the container {other.name} does not run", hint=f"start {other.name} first")
+                found[kind] = (other.id, other.record.pid)
+        return found
+
+    def standard_input(self, input: RunInput) -> bytes | int:
+        """Bytes to send, or a descriptor that a process reads itself."""
+        self.opened()  # or there is none to read nothing from
+        descriptor, data = self._standard_input(input)
+        return data or descriptor
+
+    @staticmethod
+    def words(command: str | Sequence[str] | None) -> Sequence[str]:
+        """A command as a list; text is split as a shell would. Raises InvalidOption."""
+        return _words(command)
 
     def _standard_input(self, input: RunInput) -> tuple[int, bytes]:
         """A descriptor, or bytes to send."""
@@ -236,6 +303,14 @@ class Engine:
         content = input.read()
         return self._null, content.encode() if isinstance(content, str) else content
 
+    def opened(self) -> Opened:
+        """For the parts of this engine: what it holds, made at first use. While it is being closed a new monitor may
+        still have to take containers over."""
+        monitor = self._monitor or self._open()
+        assert self._kernel is not None
+        assert self._ranges is not None
+        return Opened(self.paths, self._kernel, monitor, self._ranges, self._null, self._rootless)
+
     def _open(self) -> Monitor:
         """Finds out about the kernel and prepares the store at the first run."""
         if self.closed:
@@ -249,10 +324,12 @@ class Engine:
                 parents = self._kernel.hierarchy.parents(f"kernelbox/{self.paths.name}")
                 attached = not self._kernel.features.detached_clone
                 setup = setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL, attached=attached)
-                self._monitor = Monitor(self.paths, setup, rootless=self._rootless)
+                self._monitor = Monitor(
+                    self.paths, setup, rootless=self._rootless, on_recovery=lambda: self.containers.take_over()
+                )
             return self._monitor
 
-    def _bundle_userns(self, image: Image, undo: contextlib.ExitStack) -> int:
+    def bundle_userns(self, image: Image, undo: contextlib.ExitStack) -> int:
         """The user namespace that a bundle asks for, closed by `undo`; -1 where it asks for none."""
         ids = None if self._rootless else bundle_ids(image)
         if ids is None:
@@ -266,7 +343,7 @@ class Engine:
         undo.callback(self._ranges.give, taken)
         return taken
 
-    def _refresh_host(self, monitor: Monitor, taken: IdRange | None) -> None:
+    def refresh_host(self, monitor: Monitor, taken: IdRange | None) -> None:
         """Where a tmpfs cannot have its ids mapped (before Linux 6.3), the mask is made for one range of ids."""
         assert self._kernel is not None
         features = self._kernel.features

@@ -17,7 +17,7 @@ from kernelbox.oci.runtime_spec import Config, Mount
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.setup import HOST_MASK
 
-__all__ = ["Image", "ImageLayer", "Images"]
+__all__ = ["Image", "ImageLayer", "Images", "read_beneath"]
 
 _MOST_PASSWD = 1 << 20
 """The bound of what is read of /etc/passwd and /etc/group: users.py gets no more."""
@@ -53,12 +53,12 @@ class Image:
             return self.accounts
         root = os.open(self.root or self.layers[0].path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return _read_beneath(root, "/etc/passwd"), _read_beneath(root, "/etc/group")
+            return read_beneath(root, "/etc/passwd"), read_beneath(root, "/etc/group")
         finally:
             os.close(root)
 
 
-def _read_beneath(root: int, path: str) -> bytes:
+def read_beneath(root: int, path: str) -> bytes:
     """A regular file of at most 1 MiB, resolved beneath the root: an image's link cannot lead to the machine's file.
     Empty where there is none; one that is there and cannot be read must not pass for that, or a user has group 0."""
     what, resolve = f"user: the image's {path}", lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS

@@ -12,16 +12,13 @@ from kernelbox.engine import history
 from kernelbox.engine.images import Image
 from kernelbox.engine.preparation import Prepared
 from kernelbox.engine.result import RunResult, exit_code_of, usage_of
+from kernelbox.engine.traffic import traffic_of
 from kernelbox.errors import KernelBoxError, RunInterrupted
-from kernelbox.linux import cgroups, netlink
+from kernelbox.linux import cgroups
 from kernelbox.runtime.compile import NETWORK_KEY
 from kernelbox.runtime.launch import Launch
 
 __all__ = ["Job", "Run", "TerminalRun"]
-
-
-_ONE_LINK = 2400
-"""Bytes: the kernel describes one interface in 1,400 or so, two never in less than this."""
 
 
 class Run:
@@ -87,7 +84,7 @@ class Run:
         files = {counter.key: record[key] for key, counter in enumerate(prepared.target.counters) if key in record}
         counters = cgroups.parse(files)
         wall = (outcome.ended_ns - outcome.started_ns) / 1e9
-        network = _traffic(record[NETWORK_KEY]) if NETWORK_KEY in record else None
+        network = traffic_of(record[NETWORK_KEY]) if NETWORK_KEY in record else None
         process = prepared.config.process
         return RunResult(
             exit_code=exit_code_of(outcome.status, outcome.signal),
@@ -107,14 +104,6 @@ class Run:
             trace_rows=self.launch.trace_later(),
             truncated=outcome.truncated,
         )
-
-
-def _traffic(links: bytes) -> tuple[int, int]:
-    """Bytes received and sent by all interfaces but the loopback, as `docker stats` counts."""
-    if len(links) < _ONE_LINK:  # the loopback alone
-        return 0, 0
-    real = [link for link in netlink.parse_links(links) if link.name != "lo"]
-    return sum(link.rx_bytes for link in real), sum(link.tx_bytes for link in real)
 
 
 class Job:

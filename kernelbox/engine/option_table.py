@@ -59,6 +59,11 @@ GENERAL = _group(
         "the signal that asks the command to end",
         "the image's, or SIGTERM",
     ),
+    ("stop_timeout", "--stop-timeout", "int", "SECONDS", "how long it may take to end before it is killed", "10"),
+    ("init", "--init", "flag", "", "put a small first process before the command, which passes signals on and reaps"),
+    ("restart", "--restart", "str", "POLICY", "start it again: no, on-failure[:N], always, unless-stopped", "no"),
+    ("log_driver", "--log-driver", "str", "DRIVER", "what becomes of its output: json-file or none", "json-file"),
+    ("log_opt", "--log-opt", "list", "KEY=VALUE", "max-size=10m and max-file=3: how large its log may grow"),
     ("labels", "-l --label", "list", "KEY=VALUE", "note KEY=VALUE about the container"),
     ("annotations", "--annotation", "list", "KEY=VALUE", "note KEY=VALUE in the container's config.json, for tools"),
     ("interactive", "-i --interactive", "flag", "", "connect the command's standard input"),
@@ -100,6 +105,17 @@ LIMITS = _group(
     ("shm_size", "--shm-size", "size", "SIZE", "the size of /dev/shm", "64m"),
 )
 
+HEALTH = _group(
+    "health",
+    ("health_cmd", "--health-cmd", "str", "COMMAND", "a shell command inside, which ends with 0 where all is well"),
+    ("health_interval", "--health-interval", "duration", "TIME", "how long between two checks", "30s"),
+    ("health_timeout", "--health-timeout", "duration", "TIME", "how long a check may take", "30s"),
+    ("health_retries", "--health-retries", "int", "N", "so many failures in a row are unhealthy", "3"),
+    ("health_start_period", "--health-start-period", "duration", "TIME", "failures do not count for so long", "0s"),
+    ("health_start_interval", "--health-start-interval", "duration", "TIME", "between checks meanwhile", "5s"),
+    ("no_healthcheck", "--no-healthcheck", "flag", "", "do not do the check that the image has"),
+)
+
 SECURITY = _group(
     "security",
     ("cap_add", "--cap-add", "list", "NAME", "give one more capability (NET_ADMIN), or ALL"),
@@ -117,12 +133,19 @@ ISOLATION = _group(
         "--network --net",
         "str",
         "NETWORK",
-        "none (only a loopback of its own) or host (the machine's)",
+        "none (only a loopback of its own), host (the machine's) or container:NAME (that one's)",
         "none",
     ),
-    ("pid", "--pid", "str", "MODE", "private, or host: see and signal the machine's processes", "private"),
-    ("ipc", "--ipc", "str", "MODE", "private, shareable, none (no /dev/shm), or host", "private"),
-    ("uts", "--uts", "str", "MODE", "private, or host: the machine's host name", "private"),
+    (
+        "pid",
+        "--pid",
+        "str",
+        "MODE",
+        "private, host (see the machine's processes) or container:NAME",
+        "private",
+    ),
+    ("ipc", "--ipc", "str", "MODE", "private, shareable, none (no /dev/shm), host or container:NAME", "private"),
+    ("uts", "--uts", "str", "MODE", "private, host (the machine's host name) or container:NAME", "private"),
     ("cgroupns", "--cgroupns", "str", "MODE", "private, or host: see the machine's control groups", "private"),
     ("sysctls", "--sysctl", "list", "NAME=VALUE", "a kernel setting of the container: net.core.somaxconn=4096"),
 )
@@ -144,6 +167,8 @@ FILES = _group(
 
 CHOICES = {
     "profile": ("lab", "grade"),
+    "restart": ("no", "on-failure", "always", "unless-stopped"),
+    "log_driver": ("json-file", "none"),
     "userns": ("auto", "host", "keep-id"),
     "network": ("none", "host"),
     "pid": ("private", "host"),
@@ -164,6 +189,12 @@ def _with_choices(option: Option) -> Option:
 
 
 OPTIONS: tuple[Option, ...] = tuple(
-    _with_choices(option) for option in [*GENERAL, *COMMAND, *LIMITS, *SECURITY, *ISOLATION, *FILES]
+    _with_choices(option) for option in [*GENERAL, *COMMAND, *LIMITS, *HEALTH, *SECURITY, *ISOLATION, *FILES]
 )
 BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}
+
+CHANGEABLE = (
+    "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "memory", "memory_swap",
+    "memory_reservation", "pids_limit", "blkio_weight", "restart",
+)  # fmt: skip
+"""What `update` can change of a container that exists."""

@@ -212,6 +212,10 @@ def duration(value: object) -> float:
     return seconds
 
 
+SHARED = ("network", "pid", "ipc", "uts")
+"""Options that may name another container, whose namespace is joined: "container:NAME"."""
+
+
 def choice(option: str) -> Callable[[object], str]:
     words = CHOICES[option]
 
@@ -219,8 +223,8 @@ def choice(option: str) -> Callable[[object], str]:
         word = text(value)
         if word in words:
             return word
-        if word.startswith("container:"):
-            raise NotSupported(f"joining another container ({word!r}) is not possible yet")
+        if word.startswith("container:") and option in SHARED and word != "container:":
+            return word
         raise InvalidOption(f"{word!r} is not one of {', '.join(words)}", hint=near(word, words))
 
     return read
@@ -228,6 +232,6 @@ def choice(option: str) -> Callable[[object], str]:
 
 def network(value: object) -> str:
     word = texts(value)[0] if texts(value) else ""
-    if word in CHOICES["network"]:
+    if word in CHOICES["network"] or (word.startswith("container:") and word != "container:"):
         return word
     raise NotSupported(f"the network {word!r} does not exist", hint='"none" has a loopback, "host" is the machine\'s')

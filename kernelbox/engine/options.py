@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from kernelbox.engine import device_options, mount_options, profiles, security_options
+from kernelbox.engine import device_options, life_options, mount_options, profiles, security_options
 from kernelbox.engine import limit_values as limits
 from kernelbox.engine import option_values as values
 from kernelbox.engine.arguments import add_to_argparse, parse_arguments
 from kernelbox.engine.device_options import DeviceRate, DeviceRequest
+from kernelbox.engine.life_options import RestartPolicy
 from kernelbox.engine.option_table import BY_NAME, OPTIONS, Option
 from kernelbox.engine.security_options import Security
 from kernelbox.errors import InvalidOption, NotSupported
@@ -29,6 +30,18 @@ PARSERS: dict[str, Callable[[object], Any]] = {
     "profile": values.choice("profile"),
     "timeout": values.duration,
     "stop_signal": values.stop_signal,
+    "stop_timeout": values.integer_between(-1, 1 << 31),
+    "init": values.flag,
+    "restart": life_options.restart_policy,
+    "health_cmd": values.text,
+    "health_interval": values.duration,
+    "health_timeout": values.duration,
+    "health_retries": values.integer_between(1, 1 << 20, zero_is_unset=True),
+    "health_start_period": values.duration,
+    "health_start_interval": values.duration,
+    "no_healthcheck": values.flag,
+    "log_driver": life_options.log_driver,
+    "log_opt": life_options.log_opts,
     "labels": values.pairs,
     "annotations": values.annotation_pairs,
     "interactive": values.flag,
@@ -120,6 +133,18 @@ class RunOptions:
     profile: str | None = None
     timeout: float | None = None
     stop_signal: int | None = None
+    stop_timeout: int | None = None
+    init: bool = False
+    restart: RestartPolicy = RestartPolicy()
+    health_cmd: str | None = None
+    health_interval: float | None = None
+    health_timeout: float | None = None
+    health_retries: int | None = None
+    health_start_period: float | None = None
+    health_start_interval: float | None = None
+    no_healthcheck: bool = False
+    log_driver: str = "json-file"
+    log_opt: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     interactive: bool = False
@@ -275,6 +300,9 @@ def _check_together(chosen: Mapping[str, Any]) -> None:
         raise InvalidOption(f"memory_reservation ({reservation}) is more than memory ({memory})")
     if chosen.get("cpus") is not None and (chosen.get("cpu_quota") or chosen.get("cpu_period")):
         raise InvalidOption("cpus and cpu_quota or cpu_period say the same thing", hint="give one of them")
+    shared = [name for name in values.SHARED if str(chosen.get(name, "")).startswith("container:")]
+    if "uts" in shared and (chosen.get("hostname") or chosen.get("domainname")):
+        raise InvalidOption("hostname and domainname would change the other container's")
     if chosen.get("uts") == "host" and (chosen.get("hostname") or chosen.get("domainname")):
         raise InvalidOption("hostname and domainname would change the machine's with uts='host'")
     for setting in chosen.get("sysctls", ()):

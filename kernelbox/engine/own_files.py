@@ -10,7 +10,9 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.oci.runtime_spec import Config
 from kernelbox.runtime import rootless as rootless_ids
 
-__all__ = ["own_files", "without_place"]
+__all__ = ["OWN_PATHS", "own_files", "without_place"]
+
+OWN_PATHS = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
 def own_files(options: RunOptions, config: Config) -> dict[str, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine import spec, users
 from kernelbox.engine.images import Image
+from kernelbox.engine.init_program import INIT
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
 from kernelbox.engine.machine import Machine, this_machine
 from kernelbox.engine.options import RunOptions
@@ -20,23 +23,40 @@ from kernelbox.engine.result import ContainerInfo, LimitsReport
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux import cgroups, rlimits
 from kernelbox.oci.runtime_spec import UNLIMITED, Config, IdMapping
+from kernelbox.runtime import compile_root
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.compile_root import SCRATCH, is_bind, layer_name
 from kernelbox.runtime.encoder import NONE
-from kernelbox.runtime.plan import EncodedPlan
+from kernelbox.runtime.plan import ATTACHED, PROCESS, EncodedPlan
 from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["Prepared", "bundle_ids", "prepare", "wants_userns"]
+__all__ = ["Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
 
+_FILES = {"network": "net", "mount": "mnt"}
+_NOBODY: Mapping[str, tuple[str, int]] = MappingProxyType({})
 _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
 )
 _NO_GROUPS_NOTE = "memory_peak_bytes is that of the largest process: without a control group the whole is not counted"
 _NO_DEVICE_RULES_NOTE = "device rules are not in force: this machine has neither device filters nor the devices group"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A container that stays when it ends. `attach`: what it writes is wanted by who starts it; `adopt`: it runs
+    already, and its process is sent along; `id_mark` is where it is written whose the range of ids is."""
+
+    id: str
+    name: str
+    attach: bool = False
+    adopt: bool = False
+    id_mark: str = ""
+    sweep: bool = False
+    """Its folder goes when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +72,11 @@ class Prepared:
     mapped: tuple[tuple[str, str], ...]
     limits: LimitsReport
 
-    def descriptors(self, taken: IdRange | None, standard_input: int, userns: int) -> list[int]:
-        """What the plan names, in its order. `userns` is a bundle's own user namespace."""
+    def descriptors(self, taken: IdRange | None, standard_input: int, userns: int, process: int = -1) -> list[int]:
+        """What the plan names, in its order. `userns` is a bundle's own user namespace, `process` that of a container
+        that runs already."""
         found = {name: taken.mapped(path) for name, path in self.mapped} if taken else {}
-        found |= {"devices": self.program, "stdin": standard_input, "userns": userns}
+        found |= {"devices": self.program, "stdin": standard_input, "userns": userns, PROCESS: process}
         if taken:
             found |= {"userns": taken.userns, "ids": taken.lock}
         return [found[name] for name in self.encoded.names]
@@ -90,15 +111,19 @@ def prepare(
     shared: Mapping[str, int],
     with_input: bool,
     rootless: bool,
-    lease: bool = True,
+    kept: Kept | None = None,
+    beside: Mapping[str, tuple[str, int]] = _NOBODY,
 ) -> Prepared:
     """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`); `shared` the
-    monitor's descriptors; `with_input`: bytes will be sent to the program.
+    monitor's descriptors; `with_input`: bytes will be sent to the program; `kept` is said of a container that stays
+    when it ends.
 
     Raises InvalidOption, NotSupported or NotFound."""
-    identity = secrets.token_hex(32)
+    identity = kept.id if kept else secrets.token_hex(32)
+    home = paths.containers if kept else paths.runs
     machine = this_machine()
     config = _config(image, command, options, machine, identity, taken, rootless)
+    config = _joining(config, beside)
     config, lowered = _clamped(config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
         config, dropped = within_own_capabilities(config, options)
@@ -109,11 +134,11 @@ def prepare(
     filtered = bool(rules) and kernel.features.bpf_device and kernel.hierarchy.unified is not None
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     program = kernel.device_program(rules) if filtered and groups else -1
-    rootfs = _rootfs(kernel, paths, image, taken)
+    rootfs = _rootfs(kernel, home, image, taken)
     files = {} if image.bundle else own_files(options, config)
     left_out = without_place(image, files) if rootless else ()
     files = {path: content for path, content in files.items() if path not in left_out}
-    mapped = _mapped(rootfs, paths)
+    mapped = _mapped(rootfs, home)
     target = Target(
         id=identity,
         rootfs=rootfs,
@@ -125,28 +150,69 @@ def prepare(
         held=("ids",) if taken else (),
         files=files,
         sources=_sources(kernel, config, taken),
-        seccomp=_seccomp(config, image),
-        lease=lease,
+        beside={kind: other for kind, (other, _) in beside.items()},
+        seccomp=filter_of(config, bundle=image.bundle is not None),
+        lease=kept is None,
+        kept=kept is not None,
+        swept=kept is None or kept.sweep,
+        interactive=options.interactive,
+        owner=compile_root.user_of(config),
+        id_mark=kept.id_mark if kept else "",
         rootless=rootless,
-        bundle=image.bundle_path or str(paths.containers / identity),
+        bundle=image.bundle_path or str(home / identity),
     )
-    notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *(_ROOTLESS_NOTES if rootless else ()))
-    if not groups:
-        notes += (_NO_GROUPS_NOTE,)
-    if rules and not rootless and not filtered and not any("devices" in group.controllers for group in groups):
-        notes += (_NO_DEVICE_RULES_NOTE,)
-    notes += tuple(
-        f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out
-    )
+    open_devices = bool(rules) and not rootless and not filtered
+    notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *_notes(target, left_out, open_devices))
     applied = {name: getattr(limits, name) for name in limits.asked()}
-    info = ContainerInfo(identity, options.name or f"run-{identity[:8]}", config.hostname)
-    plan = compile_plan(config, target)
+    name = kept.name if kept else options.name or f"run-{identity[:8]}"
+    info = ContainerInfo(identity, name, config.hostname)
+    null = not (kept and options.interactive and not options.tty) and not with_input
     names = ["userns", "ids"] if taken else ["userns"] if target.userns else []
-    names += [name for name, wanted in (("devices", program >= 0), ("stdin", not with_input)) if wanted]
+    names += [name for name, wanted in (("devices", program >= 0), ("stdin", null)) if wanted]
     names += [name for name, _ in mapped]
-    pipes = 0 if config.process and config.process.terminal else int(with_input) | 6
-    encoded = plan.encode(names, shared, identity=identity, pipes=pipes)
+    encoded = _encoded(config, target, kept, names, shared, with_input=with_input)
     return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes))
+
+
+def _notes(target: Target, left_out: Sequence[str], open_devices: bool) -> Iterator[str]:
+    if target.rootless:
+        yield from _ROOTLESS_NOTES
+    if not target.groups:
+        yield _NO_GROUPS_NOTE
+    if open_devices and not any("devices" in group.controllers for group in target.groups):
+        yield _NO_DEVICE_RULES_NOTE
+    yield from (f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out)
+
+
+def _encoded(
+    config: Config,
+    target: Target,
+    kept: Kept | None,
+    names: Sequence[str],
+    shared: Mapping[str, int],
+    *,
+    with_input: bool,
+) -> EncodedPlan:
+    plan = compile_plan(config, target)
+    tty = config.process is not None and config.process.terminal
+    if kept is None:
+        return plan.encode(names, shared, identity=target.id, pipes=0 if tty else int(with_input) | 6)
+    given = [*names, PROCESS] if kept.adopt else names
+    pipes = (2 if tty else 6) if kept.attach else 0
+    return plan.encode(given, shared, identity=target.id, pipes=pipes, piped_names=("", *ATTACHED))
+
+
+def _joining(config: Config, beside: Mapping[str, tuple[str, int]]) -> Config:
+    """As config.json says it: a path to the namespace of the other container's first process."""
+    if config.linux is None or not beside:
+        return config
+    spaces = tuple(
+        dataclasses.replace(space, path=f"/proc/{beside[space.type][1]}/ns/{_FILES.get(space.type, space.type)}")
+        if space.type in beside
+        else space
+        for space in config.linux.namespaces
+    )
+    return dataclasses.replace(config, linux=dataclasses.replace(config.linux, namespaces=spaces))
 
 
 def wants_userns(options: RunOptions, image: Image, *, rootless: bool) -> bool:
@@ -192,7 +258,7 @@ def _config(
         user=user,
         id_map=spec.IdMap(taken.start) if taken else None,
         sources=option_sources.look_up(options),
-        mounts=image.mounts,
+        mounts=(*image.mounts, INIT) if options.init else image.mounts,
         inherited_ids=rootless_ids.id_count() if rootless else 0,
     )
 
@@ -252,7 +318,7 @@ def _groups(
     return groups, kernel.hierarchy.counters(groups)
 
 
-def _rootfs(kernel: Kernel, paths: StorePaths, image: Image, taken: IdRange | None) -> Rootfs:
+def _rootfs(kernel: Kernel, home: Path, image: Image, taken: IdRange | None) -> Rootfs:
     if image.bundle:
         return Rootfs(path=image.root, mapped=False)
     userns = taken.userns if taken else -1
@@ -262,7 +328,7 @@ def _rootfs(kernel: Kernel, paths: StorePaths, image: Image, taken: IdRange | No
         mapped = taken is not None and _can_map(kernel, each.path, userns)
         layers.append(Layer(each.path, each.source, mapped, given=mapped and bool(each.path) and by_descriptor))
     # What is copied up from a layer without mapped ids has ids that a mapped upper layer does not know (EOVERFLOW).
-    upper = taken is not None and not _has_foreign(layers) and kernel.can_map(str(paths.containers), userns)
+    upper = taken is not None and not _has_foreign(layers) and kernel.can_map(str(home), userns)
     return Rootfs(tuple(layers), upper_mapped=upper, scratch_given=upper and by_descriptor)
 
 
@@ -271,10 +337,10 @@ def _has_foreign(layers: Sequence[Layer]) -> bool:
     return any(layer.path and not layer.mapped for layer in layers)
 
 
-def _mapped(rootfs: Rootfs, paths: StorePaths) -> tuple[tuple[str, str], ...]:
+def _mapped(rootfs: Rootfs, home: Path) -> tuple[tuple[str, str], ...]:
     given = [(layer_name(number), layer.path) for number, layer in enumerate(rootfs.layers) if layer.given]
     if rootfs.scratch_given:
-        given.append((SCRATCH, str(paths.containers)))
+        given.append((SCRATCH, str(home)))
     return tuple(given)
 
 
@@ -294,10 +360,11 @@ def _sources(kernel: Kernel, config: Config, taken: IdRange | None) -> Mapping[s
     return found
 
 
-def _seccomp(config: Config, image: Image) -> bytes:
+def filter_of(config: Config, *, bundle: bool = False) -> bytes:
+    """The compiled system call filter; empty where there is none. Raises NotSupported."""
     held = config.process.capabilities.bounding if config.process and config.process.capabilities else ()
     kind = config.annotations.get(spec.SECCOMP_ANNOTATION, "custom")
-    if image.bundle:
+    if bundle:
         kind = "custom"  # an image's annotation must not choose (or lift) a filter
     if kind not in ("default", "unconfined", "custom"):
         raise NotSupported(f"there is no system call filter called {kind!r}")

@@ -5,38 +5,39 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
 
 from kernelbox.engine.images import Image
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared
 from kernelbox.store.id_ranges import IdRange
 
-__all__ = ["ReadyPlans"]
+__all__ = ["ReadyPlans", "RecentPlans"]
 
 _MOST = 64
 
+P = TypeVar("P")
 
-class ReadyPlans:
+
+class RecentPlans(Generic[P]):
     """The newest plans by what they were made from. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[Hashable, Prepared] = OrderedDict()
+        self._plans: OrderedDict[Hashable, P] = OrderedDict()
         self._mutex = threading.Lock()
 
-    def get(self, key: Hashable | None) -> Prepared | None:
-        """A plan of that key for a new container."""
+    def get(self, key: Hashable | None) -> P | None:
         with self._mutex:
             found = self._plans.get(key) if key is not None else None
-            if found is None:
-                return None
-            self._plans.move_to_end(key)
-        return found.renamed()
+            if found is not None:
+                self._plans.move_to_end(key)
+            return found
 
-    def put(self, key: Hashable | None, prepared: Prepared) -> None:
+    def put(self, key: Hashable | None, plan: P) -> None:
         if key is None:
             return
         with self._mutex:
-            self._plans[key] = prepared
+            self._plans[key] = plan
             while len(self._plans) > _MOST:
                 self._plans.popitem(last=False)
 
@@ -44,6 +45,15 @@ class ReadyPlans:
         """Forgets them all, and with them the descriptors that only they still need."""
         with self._mutex:
             self._plans.clear()
+
+
+class ReadyPlans(RecentPlans[Prepared]):
+    """Those of containers that are removed when they end."""
+
+    def take(self, key: Hashable | None) -> Prepared | None:
+        """A plan of that key for a new container."""
+        found = self.get(key)
+        return found.renamed() if found is not None else None
 
     @staticmethod
     def key(
@@ -60,7 +70,8 @@ class ReadyPlans:
             or options.devices
             or options.device_rates
             or options.privileged
-            or options.network == "host"
+            or options.network != "none"
+            or any(getattr(options, each).startswith("container:") for each in ("pid", "ipc", "uts"))
             or image.config.user
         )
         if looks_up:

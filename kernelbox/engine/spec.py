@@ -75,7 +75,7 @@ def build(
         oci_version=VERSION,
         root=Root("rootfs", options.read_only),
         process=spec_process.build(options, image_config, command, machine, user, hostname),
-        hostname="" if options.uts == "host" else hostname,
+        hostname="" if options.uts == "host" or options.uts.startswith("container:") else hostname,
         domainname=options.domainname or "",
         mounts=spec_mounts.build(options, machine, ids, (*mounts, *device_mounts)),
         annotations={**options.annotations, SECCOMP_ANNOTATION: annotation},
@@ -176,7 +176,7 @@ def _hostname(options: RunOptions, machine: Machine, container_id: str) -> str:
 
 def _sysctls(options: RunOptions, ids: int) -> dict[str, str]:
     """Docker's two for networks of their own (any port and ping without rights), then the user's."""
-    if options.network == "host":
+    if options.network == "host" or options.network.startswith("container:"):
         return dict(options.sysctls)
     groups = f"0 {ids - 1 if ids else 2147483647}"
     return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": groups, **options.sysctls}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from kernelbox.engine import hardening
+from kernelbox.engine.init_program import INIT
 from kernelbox.engine.machine import Machine
 from kernelbox.engine.option_values import absolute_path, text
 from kernelbox.engine.options import RunOptions
@@ -60,7 +61,7 @@ def _arguments(options: RunOptions, image: ImageConfig, command: Sequence[str]) 
         args = (*image.entrypoint, *(given or image.cmd))
     if not args or not args[0]:
         raise InvalidOption("no command to run", hint="the image names none, so one must be given")
-    return args
+    return (INIT.destination, *args) if options.init else args
 
 
 def _environment(options: RunOptions, image: ImageConfig, user: ResolvedUser, hostname: str) -> tuple[str, ...]:
@@ -98,7 +99,11 @@ def capabilities(privileged: bool, add: tuple[str, ...], drop: tuple[str, ...], 
         wanted = set() if "CAP_ALL" in drop else set(capability_names.DEFAULT)
     if not privileged:
         wanted = (wanted - set(drop)) | (set(add) - {"CAP_ALL"})
-    bounding = tuple(name for name in capability_names.ALL if name in wanted)
+    return with_bounding(tuple(name for name in capability_names.ALL if name in wanted), root=root)
+
+
+def with_bounding(bounding: tuple[str, ...], *, root: bool) -> Capabilities:
+    """The sets of a user who can come to have these."""
     effective = bounding if root else ()
     return Capabilities(bounding=bounding, effective=effective, permitted=effective)
 

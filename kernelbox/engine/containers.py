@@ -1,0 +1,225 @@
+"""The containers of an engine that are kept: `box.containers`, as docker-py's `client.containers`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelbox.engine import ending, health, starting, truth
+from kernelbox.engine.container import Container
+from kernelbox.engine.kept_folder import KeptFolder
+from kernelbox.engine.names import new_name
+from kernelbox.engine.options import RunOptions
+from kernelbox.engine.ready import RecentPlans
+from kernelbox.engine.showing import ContainerList
+from kernelbox.engine.whole_paths import whole_image, whole_options
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
+from kernelbox.runtime.monitor import Monitor
+from kernelbox.store.container_record import ContainerRecord
+from kernelbox.store.state import Event, StateFile
+
+if TYPE_CHECKING:
+    from kernelbox.engine.engine import Engine
+    from kernelbox.engine.filters import Filters
+    from kernelbox.runtime.plan import EncodedPlan
+
+__all__ = ["Containers"]
+
+
+class Containers:
+    """Several processes may work on them at once; each sees the others' changes."""
+
+    def __init__(self, box: Engine) -> None:
+        self.box = box
+        self.state = StateFile(box.paths.state)
+        self._folder = box.paths.containers
+        self.exec_plans: RecentPlans[EncodedPlan] = RecentPlans()
+
+    def close(self) -> None:
+        self.state.close()
+
+    @property
+    def monitor(self) -> Monitor:
+        return self.box.opened().monitor
+
+    def folder_of(self, identity: str) -> Path:
+        return self._folder / identity
+
+    def create(
+        self,
+        image: str,
+        command: str | Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        auto_remove: bool = False,
+        **options: Any,
+    ) -> Container:
+        """A container that is not started yet. The options are those of `docker run` with underscores (RunOptions);
+        `auto_remove` removes it when it ends.
+
+        Raises InvalidOption, ImageNotFound, NameInUse, NotSupported."""
+        given = whole_options({key: _recorded(key, value) for key, value in options.items() if value is not None})
+        image = whole_image(image)
+        wanted = RunOptions.make(name=name, **given)
+        if auto_remove and wanted.restart.name != "no":
+            raise InvalidOption("restart: a container that is removed at its end cannot be started again")
+        found = self.box.images.get(image)
+        self.box.opened()
+        record = ContainerRecord(
+            id=secrets.token_hex(32),
+            name=wanted.name or new_name(self._is_taken),
+            image=image,
+            image_digest=found.digest,
+            created_at=time.time(),
+            command=tuple(self.box.words(command)),
+            options={**given, **({"auto_remove": True} if auto_remove else {})},
+            labels=dict(wanted.labels),
+        )
+        folder = KeptFolder(self.folder_of(record.id))
+        self.state.add(record)
+        try:
+            folder.make()
+        except OSError as error:
+            self.state.remove(record.id)
+            raise KernelBoxError(f"could not make {folder.path}: {error.strerror}") from error
+        return Container(self, record)
+
+    def run(
+        self,
+        image: str,
+        command: str | Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        auto_remove: bool = False,
+        **options: Any,
+    ) -> Container:
+        """Creates it and starts it in the background, as `docker run -d`. Raises as `create` and `Container.start`;
+        where it cannot be started it is kept all the same, unless `auto_remove` was said."""
+        container = self.create(image, command, name=name, auto_remove=auto_remove, **options)
+        try:
+            return container.start()
+        except KernelBoxError:
+            if auto_remove:
+                container.remove(force=True)
+            raise
+
+    def _is_taken(self, name: str) -> bool:
+        try:
+            return self.state.get(name).name == name
+        except (ContainerNotFound, InvalidOption):
+            return False
+
+    def get(self, reference: str) -> Container:
+        """By name, id, or the beginning of an id. Raises ContainerNotFound, InvalidOption where several begin so."""
+        return Container(self, self.settle(self.state.get(reference.removeprefix("/"))))
+
+    def list(self, *, all: bool = False, filters: Mapping[str, Sequence[str]] | None = None) -> ContainerList:
+        """Those that run, or `all`, the newest first; `filters` as for `docker ps`. Raises InvalidOption."""
+        if filters:
+            from kernelbox.engine.filters import checked, matches
+
+            filters = checked(filters)
+        found = [Container(self, record) for record in self.records()]
+        wanted = [each for each in found if all or each.record.living or (filters and "status" in filters)]
+        if filters:
+            wanted = [each for each in wanted if matches(each.record, filters, self.state.get)]
+        return ContainerList(wanted)
+
+    def names(self) -> Sequence[str]:
+        """Of all of them, without a look at how they are: for completion."""
+        return [record.name for record in self.state.all()] if self.box.paths.state.exists() else []
+
+    def records(self) -> Sequence[ContainerRecord]:
+        """Every container as it is now, the newest first."""
+        found = self.state.all()
+        self._see_to_monitor(found)
+        settled = []
+        for record in found:
+            with contextlib.suppress(ContainerNotFound):
+                settled.append(self._settle(record))
+        return settled
+
+    def events(
+        self, *, after: int = 0, since: float = 0.0, until: float = float("inf"), filters: Filters | None = None
+    ) -> Sequence[Event]:
+        """What happened to containers, in order: after the event with the number `after`, between two times (seconds
+        since 1970). `filters` as for `docker events`."""
+        for record in self.state.all():
+            with contextlib.suppress(ContainerNotFound):
+                self.settle(record)
+        found = self.state.events(after, since, until)
+        if not filters:
+            return found
+        from kernelbox.engine.filters import matches_event
+
+        return [event for event in found if matches_event(event, filters)]
+
+    def prune(self) -> Sequence[str]:
+        """Removes every container that does not run; their ids."""
+        gone = []
+        for container in self.list(all=True):
+            if not container.record.living:
+                container.remove()
+                gone.append(container.id)
+        return gone
+
+    def settle(self, record: ContainerRecord) -> ContainerRecord:
+        """The record as it is true now. Where containers are meant to run and there is no monitor, one is started: it
+        takes them over."""
+        self._see_to_monitor((record,))
+        return self._settle(record)
+
+    def _see_to_monitor(self, records: Sequence[ContainerRecord]) -> None:
+        if any(record.living for record in records) and not self.monitor.alive:
+            self.monitor.reach()
+
+    def _settle(self, record: ContainerRecord) -> ContainerRecord:
+        folder = KeptFolder(self.folder_of(record.id))
+        record = truth.settled(self.state, folder, record, watched=True)
+        if record.status == "removing":
+            ending.finish_removal(Container(self, record))
+            raise ContainerNotFound(f"no such container: {record.name}", hint="its removal was finished just now")
+        return record
+
+    def take_over(self) -> None:
+        """For a new monitor: containers that outlived the last one are its own from now on; what is recorded of those
+        that did not is put right."""
+        for record in self.state.all():
+            try:
+                self._take_over(record)
+            except (MonitorError, ContainerNotFound) as error:
+                if isinstance(error, MonitorError):  # it has gone: with the next one all of this begins anew
+                    raise
+            except KernelBoxError as error:  # this one's; the others are taken over all the same
+                with contextlib.suppress(ContainerNotFound):
+                    self.state.change(record.id, error=error.message)
+
+    def _take_over(self, record: ContainerRecord) -> None:
+        token = bytes.fromhex(record.id)
+        if self.monitor.signal(token, 0):  # its already: who began with this was killed
+            return
+        folder = KeptFolder(self.folder_of(record.id))
+        running = folder.running()
+        if running is not None and running.alive() and starting.take_over(self.box, record, folder, running):
+            self.monitor.set_paused(token, record.status == "paused")
+            health.ask(self.box, record, folder)
+        elif record.living:
+            starting.start_as_policy_says(self.box, self.state, folder, record)
+
+
+def _recorded(name: str, value: object) -> object:
+    """An option's value as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _recorded(name, each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_recorded(name, each) for each in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InvalidOption(f"{name}: {value!r} cannot be kept", hint="numbers, text, lists and mappings can")
