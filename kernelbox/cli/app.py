@@ -9,20 +9,12 @@ from collections.abc import Sequence
 import click
 
 from kernelbox import __version__
+from kernelbox.cli.verb_names import ALIASES, IN_CONTAINER, LAUNCHING, MACHINE, SECTIONS, summary_of
 from kernelbox.errors import InvalidOption
 
 __all__ = ["main", "show_help"]
 
-VERBS = {
-    "Containers": {
-        "run": "run a command in a new container",
-        "explain": "run it, and show every step of its start with its time",
-    },
-    "This machine": {
-        "doctor": "what works here, what does not, and what mends it",
-        "version": "the version of kernelbox and of what it runs on",
-    },
-}
+VERBS = SECTIONS
 
 INTRODUCTION = """Containers in milliseconds, with nothing to install and no daemon.
 
@@ -44,15 +36,11 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            raise InvalidOption(
-                f"there is no command {name!r}",
-                hint=f"did you mean {near[0]}?" if near else "kernelbox --help lists them",
-            )
-        if name in ("run", "explain"):
-            from kernelbox.cli.launching import launching_command
-
-            return launching_command(name)
+            raise no_command(name, self.list_commands(ctx), "kernelbox")
+        if name == "container":
+            return container
+        if name not in MACHINE:
+            return _command(name)
         command = importlib.import_module(f"kernelbox.cli.{name}").command
         assert isinstance(command, click.Command)
         return command
@@ -70,6 +58,46 @@ class Verbs(click.Group):
                 formatter.write(f"  {line}\n      {what}\n")
         formatter.write_paragraph()
         formatter.write_text("kernelbox COMMAND --help says more about each; kernelbox --version is the version.")
+
+
+class ContainerVerbs(click.Group):
+    """`kernelbox container VERB`: the same verbs, and those that are about containers only here."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*IN_CONTAINER, *ALIASES]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        verb = ALIASES.get(name, name)
+        if verb not in IN_CONTAINER:
+            raise no_command(name, self.list_commands(ctx), "kernelbox container")
+        return _command(verb)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("kernelbox container", "COMMAND [ARGS]...")
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary_of(name)) for name in IN_CONTAINER])
+        formatter.write_paragraph()
+        formatter.write_text(f"Other words: {', '.join(f'{alias} is {name}' for alias, name in ALIASES.items())}.")
+
+
+def _command(name: str) -> click.Command:
+    from kernelbox.cli.launching import launching_command, verb_command
+
+    return launching_command(name) if name in LAUNCHING else verb_command(name)
+
+
+def no_command(name: str, known: Sequence[str], group: str) -> InvalidOption:
+    near = " or ".join(difflib.get_close_matches(name, known, n=2))  # of two, one may be rm
+    return InvalidOption(
+        f"there is no command {name!r}", hint=f"did you mean {near}?" if near else f"{group} --help lists them"
+    )
+
+
+@click.group(cls=ContainerVerbs, name="container", invoke_without_command=True)
+@click.pass_context
+def container(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @click.group(
@@ -101,6 +129,6 @@ def main(words: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def show_help(verb: str) -> int:
-    """Prints the help of a verb."""
-    return main([verb, "--help"])
+def show_help(*verb: str) -> int:
+    """Prints the help of a verb, which may have another word in front: container prune."""
+    return main([*verb, "--help"])

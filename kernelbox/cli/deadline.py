@@ -6,12 +6,18 @@ import contextlib
 import threading
 from dataclasses import replace
 from signal import SIGKILL
+from typing import Protocol
 
 from kernelbox.engine.result import RunResult
 from kernelbox.errors import KernelBoxError
-from kernelbox.runtime.launch import Launch
 
 __all__ = ["Deadline"]
+
+
+class Killable(Protocol):
+    """A launch, or what one is attached to."""
+
+    def kill(self, number: int = 9) -> None: ...
 
 
 class Deadline:
@@ -20,7 +26,7 @@ class Deadline:
 
     A thread of its own does so: this command may be waiting for a reader of its output that stands still."""
 
-    def __init__(self, launch: Launch, seconds: float | None) -> None:
+    def __init__(self, launch: Killable, seconds: float | None) -> None:
         self._launch = launch
         self.passed = False
         most = threading.TIMEOUT_MAX

@@ -1,6 +1,6 @@
-"""The help of `run` and `explain`: the engine's table of options, in its groups.
+"""The help of what is about containers: the tables of options, in their groups.
 
-Their words are read by `kernelbox.cli.request`, not by click, whose rules differ from Docker's (`--read-only=false`).
+The words are not read by click, whose rules differ from Docker's (`--read-only=false`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import click
 
+from kernelbox.cli.verb_names import LAUNCHING, summary_of
+from kernelbox.cli.verb_table import VERBS
+from kernelbox.cli.verbs import HELP
 from kernelbox.engine.arguments import help_text
 from kernelbox.engine.option_table import OPTIONS, Option
 
-__all__ = ["LaunchingCommand", "launching_command"]
+__all__ = ["LaunchingCommand", "help_of", "launching_command", "verb_command"]
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,51 @@ The steps go to standard output, what the command prints to standard error. Opti
         "kernelbox explain --json host true | jq '.[].syscall'",
     ),
 )
+CREATE = About(
+    "kernelbox create [OPTIONS] IMAGE [COMMAND] [ARG...]",
+    """Make a container for a command, without starting it yet; print its id.
+
+It is kept when it has ended, with all it has written, until kernelbox rm. Options, IMAGE and COMMAND are those of
+kernelbox run, but for --timeout: there is nobody who waits.""",
+    (
+        "kernelbox create --name web --restart always -v ./site:/site:ro host python3 -m http.server -d /site",
+        "kernelbox start web",
+    ),
+)
+EXEC = About(
+    "kernelbox exec [OPTIONS] CONTAINER COMMAND [ARG...]",
+    """Run one more command in a container that runs, beside what runs there. What follows CONTAINER belongs to the
+command, and so does the exit code.""",
+    ("kernelbox exec -it web sh", "kernelbox exec -u nobody web id"),
+)
+ATTACH = About(
+    "kernelbox attach [OPTIONS] CONTAINER",
+    """See what a container that runs writes from now on, and type to it if it was made with -i.
+
+With a terminal (-t), Ctrl-P Ctrl-Q leaves it running. The exit code is the container's.""",
+    ("kernelbox attach web",),
+)
 
 
 class LaunchingCommand(click.Command):
-    """A verb with the run options; `own` are its others."""
+    """A verb whose words are read elsewhere; its options are `own` and, if it launches something, the run options."""
 
-    def __init__(self, name: str, about: About, own: tuple[Option, ...]) -> None:
+    def __init__(
+        self,
+        name: str,
+        about: About,
+        own: tuple[Option, ...],
+        options: tuple[Option, ...] = OPTIONS,
+        below: str = "",
+    ) -> None:
         super().__init__(name, help=about.text, add_help_option=False)
+        self._words = [below, name] if below else [name]
         self._about = about
-        self._own = own
+        self._options = (*own, *options)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """For completion."""
-        return [_click_option(option) for option in (*self._own, *OPTIONS)]
+        return [_click_option(option) for option in self._options]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["kernelbox.words"] = tuple(args)
@@ -76,18 +111,19 @@ class LaunchingCommand(click.Command):
             return 0
         from kernelbox.cli import main
 
-        return main([str(self.name), *words])
+        return main([*self._words, *words])
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write(f"Usage: {self._about.usage}\n")
         for paragraph in self._about.text.split("\n\n"):
             formatter.write_paragraph()
             formatter.write_text(paragraph)
-        with formatter.section("Examples"):
-            for line in self._about.examples:
-                formatter.write(f"  {line}\n")
+        if self._about.examples:
+            with formatter.section("Examples"):
+                for line in self._about.examples:
+                    formatter.write(f"  {line}\n")
         groups: dict[str, list[tuple[str, str]]] = {}
-        for option in (*self._own, *OPTIONS):
+        for option in self._options:
             groups.setdefault(option.group, []).append((_flags(option), help_text(option)))
         for group, rows in groups.items():
             with formatter.section(group.capitalize()):
@@ -95,14 +131,34 @@ class LaunchingCommand(click.Command):
 
 
 def launching_command(name: str) -> LaunchingCommand:
-    """`run` or `explain`."""
+    """A verb with a module of its own that reads its words."""
+    from kernelbox.cli.attach import ATTACH_OPTIONS
+    from kernelbox.cli.create import CREATE_OPTIONS, CREATE_TAKES
+    from kernelbox.cli.exec import EXEC_OPTIONS
     from kernelbox.cli.request import EXPLAIN_OPTIONS, RUN_OPTIONS
 
-    return (
-        LaunchingCommand("run", RUN, RUN_OPTIONS)
-        if name == "run"
-        else LaunchingCommand("explain", EXPLAIN, EXPLAIN_OPTIONS)
-    )
+    verbs = {
+        "run": (RUN, RUN_OPTIONS, OPTIONS),
+        "explain": (EXPLAIN, EXPLAIN_OPTIONS, OPTIONS),
+        "create": (CREATE, CREATE_OPTIONS, CREATE_TAKES),
+        "exec": (EXEC, EXEC_OPTIONS, ()),
+        "attach": (ATTACH, ATTACH_OPTIONS, ()),
+    }
+    return LaunchingCommand(name, *verbs[name])
+
+
+def help_of(name: str) -> str:
+    """The help of a verb about containers, as it is printed."""
+    command = launching_command(name) if name in LAUNCHING else verb_command(name)
+    return command.get_help(click.Context(command, max_content_width=100))
+
+
+def verb_command(name: str) -> LaunchingCommand:
+    """A verb of the table, which launches nothing."""
+    verb, summary = VERBS[name], summary_of(name)
+    summary = f"{summary[:1].upper()}{summary[1:]}."
+    about = About(verb.usage, "\n\n".join(filter(None, (summary, verb.text))), verb.examples)
+    return LaunchingCommand(verb.name, about, (HELP, *verb.options), (), verb.below)
 
 
 def _flags(option: Option) -> str:

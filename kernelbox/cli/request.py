@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import field
 
 from kernelbox.engine.arguments import parse_arguments
 from kernelbox.engine.option_table import BY_NAME, OPTIONS, Option
-from kernelbox.engine.options import RunOptions
+from kernelbox.engine.options import RunOptions, as_a_program_says
 from kernelbox.errors import InvalidOption, KernelBoxError
 from kernelbox.oci.value import frozen
 
 __all__ = ["EXPLAIN_OPTIONS", "HELP", "RUN_OPTIONS", "Request", "flags_named", "read"]
 
 HELP = Option("help", ("--help",), "flag", "", "show this text", "general")
+DETACH_KEYS = Option(
+    "detach_keys",
+    ("--detach-keys",),
+    "str",
+    "KEYS",
+    "the keys by which one leaves it running",
+    "general",
+    "ctrl-p,ctrl-q",
+)
 RUN_OPTIONS = (
     HELP,
-    Option("rm", ("--rm",), "flag", "", "accepted for Docker's sake: a container is always removed", "general"),
+    Option(
+        "rm",
+        ("--rm",),
+        "flag",
+        "",
+        "remove the container when it ends: nothing of it is kept, and it starts faster",
+        "general",
+    ),
+    Option("detach", ("-d", "--detach"), "flag", "", "leave it running in the background, and print its id", "general"),
+    DETACH_KEYS,
+    Option(
+        "cidfile", ("--cidfile",), "str", "FILE", "write the container's id to FILE, which must not exist", "general"
+    ),
+    Option("sig_proxy", ("--sig-proxy",), "flag", "", "pass signals on to the command", "general", "true"),
     Option(
         "explain", ("--explain",), "flag", "", "at the end show each step of the launch, on standard error", "general"
     ),
@@ -37,6 +60,10 @@ class Request:
     command: tuple[str, ...]
     options: RunOptions
     own: frozenset[str] = frozenset()
+    values: Mapping[str, object] = field(default_factory=dict)
+    """Of the flags that are not the engine's, all that were given."""
+    given: Mapping[str, object] = field(default_factory=dict)
+    """The engine's options as a program would give them."""
 
 
 def read(verb: str, words: Sequence[str], own: Sequence[Option]) -> Request | None:
@@ -50,8 +77,9 @@ def read(verb: str, words: Sequence[str], own: Sequence[Option]) -> Request | No
             f"{verb} needs an image",
             hint=f"kernelbox {verb} [OPTIONS] IMAGE [COMMAND] [ARG...], with host as the image for a start",
         )
-    options = RunOptions.from_arguments({name: value for name, value in values.items() if name in BY_NAME}, os.environ)
-    return Request(rest[0], tuple(rest[1:]), options, flags)
+    given = as_a_program_says({name: value for name, value in values.items() if name in BY_NAME}, os.environ)
+    beside = {name: value for name, value in values.items() if name not in BY_NAME}
+    return Request(rest[0], tuple(rest[1:]), RunOptions.make(**given), flags, beside, given)
 
 
 @contextmanager

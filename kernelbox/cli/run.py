@@ -24,6 +24,11 @@ def main(words: Sequence[str]) -> int:
 
 
 def _run(request: Request) -> int:
+    """With --rm nothing of the container is kept, so that nothing needs to be written down."""
+    if "rm" not in request.own or "detach" in request.own:
+        from kernelbox.cli import run_kept
+
+        return run_kept.run(request)
     with Engine() as box:
         session = Session(box, request)
         try:

@@ -9,18 +9,26 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from kernelbox.cli.failures import say
-from kernelbox.runtime.launch import Launch
+from kernelbox.linux.signals import handles
 
-__all__ = ["Relay", "handles"]
+__all__ = ["Relay"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
 _PATIENCE = 3
+
+
+class Target(Protocol):
+    """What runs: a launch, or a container that one is attached to."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def kill(self, number: int = 9) -> None: ...
 
 
 class Relay:
@@ -28,7 +36,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.killed_by: int | None = None
-        self._launch: Launch | None = None
+        self._launch: Target | None = None
         self._early = 0
         self._asked = 0
         self._before: dict[int, Any] = {}
@@ -43,7 +51,7 @@ class Relay:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def attach(self, launch: Launch) -> None:
+    def attach(self, launch: Target) -> None:
         """From now on `launch`, whose first process runs, is who gets them; also the one that came too early."""
         self._launch = launch
         if self._early:
@@ -59,22 +67,12 @@ class Relay:
         else:
             self._end(self._launch, number)
 
-    def _end(self, launch: Launch, number: int) -> None:
+    def _end(self, launch: Target, number: int) -> None:
         self._asked += 1
-        if self._asked < _PATIENCE and handles(launch.outcome.pid, number):
+        if self._asked < _PATIENCE and handles(launch.pid, number):
             launch.kill(number)
             if self._asked == _PATIENCE - 1 and os.isatty(2):
                 say("the command goes on; once more kills it")
         else:
             self.killed_by = number
             launch.kill(signal.SIGKILL)
-
-
-def handles(pid: int, number: int, proc: Path = Path("/proc")) -> bool:
-    """Whether the process has a handler for the signal, or ignores it on purpose (proc_pid_status(5))."""
-    try:
-        lines = (proc / str(pid) / "status").read_text(encoding="ascii", errors="replace").splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    masks = dict(line.split(":", 1) for line in lines if line.startswith(("SigCgt:", "SigIgn:")))
-    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks.values())

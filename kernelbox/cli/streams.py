@@ -12,7 +12,7 @@ from typing import IO
 
 from kernelbox.runtime.launch import Launch
 
-__all__ = ["Output", "standard_input", "write"]
+__all__ = ["Output", "read_chunk", "standard_input", "write"]
 
 _CHUNK = 65536
 
@@ -79,7 +79,7 @@ def standard_input() -> Iterator[IO[bytes]]:
         yield file
 
 
-def _read() -> bytes:
+def read_chunk() -> bytes:
     """What comes next; also where reading does not block, because a program that shares the stream set it so."""
     while True:
         try:
@@ -90,7 +90,7 @@ def _read() -> bytes:
 
 def _copy(writing: int) -> None:
     try:
-        while content := _read():
+        while content := read_chunk():
             os.write(writing, content)
     except OSError:  # either end has gone: the container will not read, or the terminal was closed
         return

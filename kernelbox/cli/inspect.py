@@ -1,0 +1,50 @@
+"""`kernelbox inspect`: everything that is known of containers."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from kernelbox.cli.caller import engine, tell
+from kernelbox.cli.templates import fields_of, render
+from kernelbox.cli.verbs import Given
+from kernelbox.engine.observing import attributes
+from kernelbox.errors import InvalidOption, KernelBoxError
+
+__all__ = ["inspect"]
+
+
+def inspect(given: Given) -> int:
+    """An array of JSON, or with a template a line for each; then what could not be found."""
+    if given.text("type") not in ("", "container"):
+        raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint="there is: container")
+    template = given.text("format")
+    found, failures = _documents(given)
+    if template in ("", "json"):
+        sys.stdout.write(_array(found) if not template else f"{_line(found)}\n")
+    else:
+        for each in found:
+            sys.stdout.write(f"{render(template, fields_of(each))}\n")
+    sys.stdout.flush()
+    for error in failures:
+        tell(error)
+    return 1 if failures else 0
+
+
+def _documents(given: Given) -> tuple[list[dict[str, object]], list[KernelBoxError]]:
+    found, failures = [], []
+    with engine() as box:
+        for reference in given.words:
+            try:
+                found.append(attributes(box.containers.get(reference), size=given.flag("size")))
+            except KernelBoxError as error:
+                failures.append(error)
+    return found, failures
+
+
+def _array(found: list[dict[str, object]]) -> str:
+    return json.dumps(found, indent=4, ensure_ascii=False) + "\n"
+
+
+def _line(found: list[dict[str, object]]) -> str:
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
