@@ -37,6 +37,15 @@ to the command. In the line (not in the cell) {name} is the notebook's variable 
 
     %%container --memory 256m --cpus 1 -i df -o result host python3
     result = sum(df["price"])
+
+The container goes with the cell. With --keep it stays: see %container ps, and run more cells in it while it runs:
+
+    %container run -d --name lab host
+
+    %%container exec lab
+    touch /tmp/here; hostname
+
+See %%container exec --help, and %container for what else can be done with containers.
 """
 
 _COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:(?<=\s)|^)\#.*""", re.DOTALL)
@@ -60,10 +69,16 @@ class CellRequest:
     quiet: bool = False
     explain: bool = False
     expand: bool = False
+    keep: bool = False
+    replace: bool = False
+    remove: bool = False
 
 
 class CellArgumentParser(MagicArgumentParser):
     """Errors are IPython's UsageError; an unknown option is answered with the nearest one."""
+
+    missing = "no image is named"
+    example = "%%container host python3"
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: "):
@@ -71,7 +86,7 @@ class CellArgumentParser(MagicArgumentParser):
             near = difflib.get_close_matches(unknown, self.flags(), n=1)
             raise UsageError(f"unknown option {unknown}" + (f" (hint: did you mean {near[0]}?)" if near else ""))
         if message.startswith("the following arguments are required"):
-            raise UsageError("no image is named (hint: %%container host python3)")
+            raise UsageError(f"{self.missing} (hint: {self.example})")
         raise UsageError(message)
 
     def flags(self) -> list[str]:
@@ -103,18 +118,33 @@ def parser() -> CellArgumentParser:
 
 def _add_cell_options(made: CellArgumentParser) -> None:
     cell = made.add_argument_group("cell")
-    cell.add_argument("-i", "--input", action="append", type=_name, metavar="VAR", help="put the variable VAR in")
-    cell.add_argument("-o", "--output", action="append", type=_name, metavar="VAR", help="bring the variable VAR back")
-    cell.add_argument("--out", type=_name, metavar="VAR", help="put the standard output into VAR instead of showing it")
-    cell.add_argument("--err", type=_name, metavar="VAR", help="put the standard error into VAR instead of showing it")
-    cell.add_argument("--result", type=_name, metavar="VAR", help="put the whole RunResult into VAR")
-    cell.add_argument("--metrics", type=_name, metavar="VAR", help="put what it cost into VAR, as a DataFrame")
-    cell.add_argument("--no-raise-error", action="store_true", help="go on after a command that fails")
-    cell.add_argument("--bg", "--detach", "-d", dest="detach", action="store_true", help="run in the background")
-    cell.add_argument("-q", "--quiet", action="store_true", help="do not show the result's line")
+    cell.add_argument(
+        "-i", "--input", action="append", type=variable_name, metavar="VAR", help="put the variable VAR in"
+    )
+    cell.add_argument(
+        "-o", "--output", action="append", type=variable_name, metavar="VAR", help="bring the variable VAR back"
+    )
+    add_output_options(cell, "RunResult")
+    cell.add_argument("--metrics", type=variable_name, metavar="VAR", help="put what it cost into VAR, as a DataFrame")
+    cell.add_argument("--bg", action="store_true", help="run in the background")
+    cell.add_argument("-d", "--detach", action="store_true", help="the same; %%container run -d also keeps it")
     cell.add_argument("--explain", action="store_true", help="show how the container was started, step by step")
-    cell.add_argument("--expand", action="store_true", help="replace {{name}} in the cell by the notebook's variable")
-    cell.add_argument("--rm", action="store_true", help="accepted and not needed: a cell's container always goes")
+    cell.add_argument(
+        "--keep", action="store_true", help="keep the container and all it has written, until %%container rm"
+    )
+    cell.add_argument("--replace", action="store_true", help="with --keep: remove the container of this --name before")
+    cell.add_argument("--rm", action="store_true", help="accepted and not needed: a cell's container goes by itself")
+
+
+def add_output_options(group: argparse._ArgumentGroup, result: str) -> None:
+    """What every cell may say about its text and about what comes of it."""
+    shown = "instead of showing it"
+    group.add_argument("--out", type=variable_name, metavar="VAR", help=f"put the standard output into VAR {shown}")
+    group.add_argument("--err", type=variable_name, metavar="VAR", help=f"put the standard error into VAR {shown}")
+    group.add_argument("--result", type=variable_name, metavar="VAR", help=f"put the whole {result} into VAR")
+    group.add_argument("--no-raise-error", action="store_true", help="go on after a command that fails")
+    group.add_argument("-q", "--quiet", action="store_true", help="do not show the result's line")
+    group.add_argument("--expand", action="store_true", help="replace {{name}} in the cell by the notebook's variable")
 
 
 def split(line: str) -> list[str]:
@@ -127,31 +157,63 @@ def split(line: str) -> list[str]:
         raise UsageError(f"{error} in: {line}") from None
 
 
-def parse(line: str, variables: Mapping[str, Any]) -> CellRequest:
-    """What `line` asks for. Raises UsageError, or NameError for a `{name}` which is not in `variables`."""
+def parse(line: str, variables: Mapping[str, Any], *, cell: bool = True) -> CellRequest:
+    """What `line` asks for; without a cell it is that of `%container run`, of which `-d` means what it means to Docker.
+
+    Raises UsageError, or NameError for a `{name}` which is not in `variables`."""
     given = vars(parser().parse_args(expand_words(split(line), variables)))
     options = as_a_program_says({name: value for name, value in given.items() if name in BY_NAME}, os.environ)
     if "timeout" in options:
-        options["timeout"] = _seconds(options["timeout"])
-    return CellRequest(
+        options["timeout"] = seconds(options["timeout"])
+    request = CellRequest(
         image=given["image"],
         command=tuple(given["command"]) or None,
         options=options,
         inputs=tuple(given["input"] or ()),
         outputs=tuple(given["output"] or ()),
         raise_error=not given["no_raise_error"],
-        **{name: given[name] for name in ("out", "err", "result", "metrics", "detach", "quiet", "explain", "expand")},
+        detach=given["detach"] or given["bg"],
+        keep=given["keep"] or (given["detach"] and not cell),
+        remove=given["rm"],
+        **{name: given[name] for name in ("out", "err", "result", "metrics", "quiet", "explain", "expand", "replace")},
     )
+    _check_kept(request)
+    return request
 
 
-def _seconds(text: str) -> float:
+def _check_kept(request: CellRequest) -> None:
+    """Raises UsageError for what a container that stays cannot do."""
+    if not request.keep:
+        if request.replace:
+            raise UsageError("--replace: a container that goes with its cell is in nobody's way (hint: --keep)")
+        return
+    if request.inputs or request.outputs:
+        raise UsageError(
+            "-i and -o: variables need a container that goes with its cell (hint: leave out --keep, or use -v and "
+            "%container cp)"
+        )
+    if request.replace and "name" not in request.options:
+        raise UsageError("--replace: which one? (hint: --name NAME)")
+    if request.remove and not request.detach:
+        raise UsageError("--keep and --rm contradict each other")
+    waits = [name for name in ("out", "err", "metrics", "explain") if getattr(request, name)]
+    waits += [name for name in ("timeout",) if name in request.options]
+    if request.detach and waits:
+        raise UsageError(
+            f"--{waits[0]}: nobody waits for a container in the background (hint: %container logs has its output)"
+        )
+    if "restart" in request.options and not request.detach:
+        raise UsageError("--restart: a cell waits for one end (hint: --bg)")
+
+
+def seconds(text: str) -> float:
     try:
         return duration(text)
     except InvalidOption as error:
         raise UsageError(f"--timeout: {error}") from None
 
 
-def _name(text: str) -> str:
+def variable_name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text) or len(text) > 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a variable")
     return text

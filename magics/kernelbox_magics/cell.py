@@ -16,6 +16,7 @@ from .background import BackgroundCell
 from .costs import Costs
 from .expansion import expand_cell, lookup
 from .failures import explain_start, failure, sentences
+from .kept import KeptProgram
 from .origin import Origin
 from .output import CellOutput, Flood
 from .variables import Exchange, python_command
@@ -45,13 +46,17 @@ class Cell:
         self._origin = Origin(shell)
 
     def run(self, *, variable_limit: int, flood: Flood) -> Any:
-        """Run it; the RunResult, or a BackgroundCell. Raises KernelBoxError, and what `result.check()` raises."""
+        """Run it; the RunResult, a BackgroundCell, or the kept container that goes on.
+
+        Raises KernelBoxError, and what `result.check()` raises."""
         wanted = self._request.inputs or self._request.outputs
         exchange = Exchange(limit=variable_limit, sweep=self._sweep) if wanted else None
         output = CellOutput(self._origin.show, flood)
         kept = False
         try:
             program = self._prepare(exchange)
+            if self._request.keep and self._request.detach:
+                return self._leave_running(program, output)
             if self._request.detach:
                 job = self._call(self._engine.start, program, output)
                 kept = True
@@ -96,8 +101,9 @@ class Cell:
             raise
 
     def _run_here(self, program: Program, exchange: Exchange | None, output: CellOutput) -> Any:
+        runner = KeptProgram(self._engine, self._request) if self._request.keep else self._engine
         try:
-            result = self._call(self._engine.run, program, output)
+            result = self._call(runner.run, program, output)
         except RunInterrupted as error:
             output.close()
             if error.result is not None:
@@ -105,6 +111,13 @@ class Cell:
             raise
         self._conclude(result, exchange, output)
         return result
+
+    def _leave_running(self, program: Program, output: CellOutput) -> Any:
+        container = self._call(KeptProgram(self._engine, self._request).start, program, output)
+        self._say(container.folder.start_notes().notes)
+        if self._request.result:
+            self._shell.user_ns[self._request.result] = container
+        return container
 
     def _conclude(self, result: Any, exchange: Exchange | None, output: CellOutput) -> None:
         """Show the rest, bind the variables; raises what `result.check()` raises unless that was not wanted."""
@@ -142,11 +155,16 @@ class Cell:
             *result.limits.notes,
             *(("only the beginning of the output is in the result",) if result.truncated else ()),
         ]
-        if notes and not self._request.quiet:
-            self._origin.show(2, "".join(f"note: {note}\n" for note in notes))
+        if self._request.keep and "name" not in self._request.options:
+            notes.append(f"the container is kept as {result.container.name}")
+        self._say(notes)
         if self._request.explain:
             shell: Any = self._shell
             shell.display_pub.publish(*shell.display_formatter.format(result.explain()))
+
+    def _say(self, notes: Sequence[str]) -> None:
+        if notes and not self._request.quiet:
+            self._origin.show(2, "".join(f"note: {note}\n" for note in notes))
 
     def _bind(self, result: Any, exchange: Exchange | None, *, ended_well: bool) -> None:
         """Put everything that was asked for into the notebook's variables, also of a run that failed."""

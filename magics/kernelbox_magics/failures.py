@@ -9,16 +9,18 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from kernelbox.engine.inspect import signal_name
 from kernelbox.errors import CommandNotFound, KernelBoxError, OutOfMemory, RunFailed, RunTimeout
 
 _NOT_FOUND = re.compile(r"(?:^|: |\s)([^\s:'\"]+): (?:command )?not found\s*$", re.MULTILINE)
+_COMMAND = re.compile(r"\bkernelbox (?:container )?(?=[a-z-])")
 _FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 
 
@@ -27,8 +29,13 @@ def sentences(error: BaseException) -> list[str]:
     message = error.message if isinstance(error, KernelBoxError) else str(error)
     lines = [f"{type(error).__name__}: {message}"]
     if isinstance(error, KernelBoxError) and error.hint:
-        lines.append(f"hint: {error.hint}")
+        lines.append(f"hint: {as_magic(error.hint)}")
     return lines
+
+
+def as_magic(text: str) -> str:
+    """What a shell would be told to type, as a notebook does."""
+    return _COMMAND.sub("%container ", text)
 
 
 def shorten(error: BaseException, shell: InteractiveShell) -> None:
@@ -41,6 +48,18 @@ def shorten(error: BaseException, shell: InteractiveShell) -> None:
         return list(shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__))
 
     error._render_traceback_ = render  # type: ignore[attr-defined]  # what IPython looks for
+
+
+def exec_failure(result: Any, container: Any, command: Sequence[str]) -> RunFailed | None:
+    """The same for a command that was run in a kept container."""
+    if not result.exit_code:
+        return None
+    what = f"{command[0]} in {container.name}"
+    if result.timed_out:
+        return RunTimeout(f"{what} was killed: its timeout passed", result=result, exit_code=result.exit_code)
+    how = f"was ended by {signal_name(result.signal)}" if result.signal else f"ended with exit code {result.exit_code}"
+    hint = _hint_of_code(result, container.record.image)
+    return RunFailed(f"{what} {how}", result=result, exit_code=result.exit_code, hint=hint)
 
 
 def failure(result: Any) -> RunFailed | None:
@@ -64,14 +83,18 @@ def _hint(error: RunFailed, result: Any) -> str | None:
         return (error.hint or "give it more with memory=").replace("memory=", "--memory")
     if isinstance(error, RunTimeout):
         return "give it more with --timeout"
+    return _hint_of_code(result, result.image) or error.hint
+
+
+def _hint_of_code(result: Any, image: str) -> str | None:
     if result.exit_code == 127:
         missing = _NOT_FOUND.findall(result.stderr)
-        return _did_you_mean(missing[-1], result.image) if missing else "127 means that a program was not found"
+        return _did_you_mean(missing[-1], image) if missing else "127 means that a program was not found"
     if result.exit_code == 126:
         return "126 means that a program was found but is not executable: see its mode (chmod +x) and its first line"
     if result.exit_code == 125:
         return "125 is what container engines exit with when they fail themselves"
-    return error.hint
+    return None
 
 
 def _did_you_mean(word: str, image: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,23 +13,32 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Bool, Int
 
 import kernelbox
+from kernelbox.cli.verb_names import ALIASES
 from kernelbox.errors import KernelBoxError
 
 from .arguments import parse, parser, split
 from .cell import Cell
-from .completion import make_matcher
+from .completion import Known, make_matcher
 from .costs import Costs
+from .exec_cell import exec_parser, parse_exec, run_exec
+from .expansion import expand_words
 from .failures import shorten
 from .output import Flood
 from .report import Report
+from .verbs import SUMMARIES, VerbMagics, verb_named
 
-VERBS = {
+OWN_VERBS = {
+    "run": "run a command without a cell: %container run host uname -a; -d leaves it running, and keeps it",
+    "exec": "run one more command in a container: %container exec NAME COMMAND",
     "costs": "what each cell cost, as a DataFrame",
     "doctor": "what this machine can do, and the command that mends what it cannot",
-    "explain": "how the last container was started, step by step",
+    "explain": "how the last container, or the container NAME, was started, step by step",
     "last": "the RunResult of the last run",
-    "run": "run a command without a cell: %container run host uname -a",
 }
+VERBS = {**OWN_VERBS, **SUMMARIES}
+_NO_TERMINAL = (
+    "attach needs a terminal (hint: %container logs -f {0} shows what it writes, %%container exec {0} runs a cell)"
+)
 
 
 @magics_class
@@ -46,7 +55,14 @@ class KernelBox(Magics):
         super().__init__(shell)
         self._engine = engine
         self._costs = Costs()
-        self.matcher = make_matcher(lambda: self.engine.images.names(), lambda: shell.user_ns, tuple(VERBS))
+        self.matcher = make_matcher(
+            Known(
+                images=lambda: self.engine.images.names(),
+                variables=lambda: shell.user_ns,
+                containers=lambda: self.engine.containers.names(),
+            ),
+            tuple(VERBS),
+        )
 
     @property
     def engine(self) -> Any:
@@ -66,38 +82,66 @@ class KernelBox(Magics):
     def container(self, line: str, cell: str | None = None) -> Any:
         if cell is None:
             return self._short(lambda: self._line(line))
-        if split(line)[:1] == ["--help"]:
-            print(parser().format_help())
-            return None
-        return self._short(lambda: self._run(line, cell))
+        return self._short(lambda: self._cell(line, cell))
 
     container.__doc__ = (
         parser().format_help()
-        + "\n%container VERB:\n"
+        + "\n%container VERB (%container VERB --help says more):\n"
         + "".join(f"\n  {verb:<10}{text}" for verb, text in VERBS.items())
     )
 
     def _short(self, do: Callable[[], Any]) -> Any:
         try:
             return do()
-        except (KernelBoxError, NameError) as error:
+        except (KernelBoxError, NameError, KeyboardInterrupt) as error:
             if self.short_errors:
                 shorten(error, self.shell)
             raise
 
+    @property
+    def _flood(self) -> Flood:
+        return replace(Flood(), total=self.output_limit)
+
+    def _cell(self, line: str, body: str) -> Any:
+        first, rest = _first_word(line)
+        if first == "exec":
+            return self._exec(rest, body)
+        return self._run(line, body)
+
     def _run(self, line: str, body: str | None) -> Any:
-        request = parse(line, self.shell.user_ns)
+        if split(line)[:1] == ["--help"]:
+            print(parser().format_help())
+            return None
+        request = parse(line, self.shell.user_ns, cell=body is not None)
         cell = Cell(self.shell, self.engine, request, body, self._costs)
-        result = cell.run(variable_limit=self.variable_limit, flood=replace(Flood(), total=self.output_limit))
+        result = cell.run(variable_limit=self.variable_limit, flood=self._flood)
         return None if request.quiet else result
 
+    def _exec(self, line: str, body: str | None) -> Any:
+        if split(line)[:1] == ["--help"]:
+            print(exec_parser().format_help())
+            return None
+        request = parse_exec(line, self.shell.user_ns, cell=body is not None)
+        return run_exec(self.shell, self.engine, request, body, self._flood)
+
     def _line(self, line: str) -> Any:
-        verb, _, rest = line.strip().partition(" ")
-        if verb == "run":
+        word, rest = _first_word(line)
+        if word == "run":
             return self._run(rest, None)
-        if verb not in VERBS:
-            return self._unknown(verb)
-        if rest.strip():
+        if word == "exec":
+            return self._exec(rest, None)
+        if word == "attach":
+            raise UsageError(_NO_TERMINAL.format((split(rest) or ["NAME"])[-1]))
+        if verb := verb_named(word):
+            return VerbMagics(self.shell, self.engine, self._flood).run(verb, rest)
+        if word not in OWN_VERBS:
+            return self._unknown(word)
+        return self._own(word, expand_words(split(rest), self.shell.user_ns))
+
+    def _own(self, verb: str, words: Sequence[str]) -> Any:
+        if verb == "explain" and len(words) == 1:
+            return self.engine.containers.get(words[0]).explain()
+        if words:
             raise UsageError(f"%container {verb} takes no arguments")
         if verb == "costs":
             return self._costs.frame()
@@ -109,13 +153,18 @@ class KernelBox(Magics):
     def _unknown(self, verb: str) -> Report:
         if not verb:
             return Report(("%container", ""), list(VERBS.items()))
-        near = difflib.get_close_matches(verb, VERBS, n=1)
+        near = difflib.get_close_matches(verb, [*VERBS, *ALIASES], n=2)
         hint = (
-            f"did you mean {near[0]}?"
+            f"did you mean {' or '.join(near)}?"
             if near
-            else f"one of {', '.join(VERBS)}; a cell is run with two signs, %%container"
+            else "%container lists them; a cell is run with two signs, %%container"
         )
         raise UsageError(f"unknown: %container {verb} (hint: {hint})")
+
+
+def _first_word(line: str) -> tuple[str, str]:
+    word, _, rest = line.strip().partition(" ")
+    return word, rest
 
 
 def _doctor() -> Report:
