@@ -26,6 +26,7 @@ from kernelbox.errors import RunInterrupted
 
 STUBBORN = "trap '' TERM INT HUP; sleep {mark} & echo ready; while :; do wait; done"
 IDLE = "echo ready; exec sleep 1000000"
+MONITORS = ("kb-monitor", "kb-sweeper")
 EXPLAINED = 20
 """Of how many starts of a burst the steps are told: of the last ones."""
 
@@ -64,14 +65,21 @@ def holds(process: Path, folder: Path) -> bool:
     return any(link.readlink().is_relative_to(folder) for link in (process / "fd").iterdir())
 
 
-def monitor_memory(store: Path) -> int | None:
-    """Private bytes of the monitor of `store` and of its sweeper; None where they are closed to this user."""
+def monitors(store: Path) -> list[Path]:
+    """The monitor of `store` and its sweeper in /proc; none where they are closed to this user. Its watchdog shares
+    the monitor's memory and descriptors, and is left out."""
     found = []
     for process in Path("/proc").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            if process.name.isdigit() and (process / "comm").read_text().startswith("kb-") and holds(process, store):
-                found.append(private_bytes(process))
-    return sum(found) if found else None
+            if process.name.isdigit() and (process / "comm").read_text().strip() in MONITORS and holds(process, store):
+                found.append(process)
+    return found
+
+
+def monitor_memory(store: Path) -> int | None:
+    """Private bytes of the monitor of `store` and of its sweeper; None where they are closed to this user."""
+    found = monitors(store)
+    return sum(map(private_bytes, found)) if found else None
 
 
 def heap_of(megabytes: int) -> mmap.mmap | None:
@@ -184,11 +192,12 @@ def end(job: Job) -> None:
     job.wait()
 
 
-def main() -> None:
+def serve(kind: type[Interpreter]) -> None:
+    """Answers the questions on standard input until its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     rootfs, store, heap, busy = sys.argv[1:]
     ballast = heap_of(int(heap))
-    interpreter = Interpreter(rootfs, Path(store), BusyThread() if busy == "1" else None)
+    interpreter = kind(rootfs, Path(store), BusyThread() if busy == "1" else None)
     try:
         for line in sys.stdin:
             try:
@@ -201,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Interpreter)

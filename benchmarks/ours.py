@@ -28,8 +28,10 @@ GOING = 10.0
 class OurProcess:
     """A Python interpreter with an engine in it: see our_process.py, which says what may be asked."""
 
-    def __init__(self, rootfs: Path, folder: Path, *, heap: int = 0, busy: bool = False) -> None:
-        command = [sys.executable, str(PROGRAM), str(rootfs), str(folder / "store"), str(heap), str(int(busy))]
+    def __init__(
+        self, rootfs: Path, folder: Path, *, heap: int = 0, busy: bool = False, program: Path = PROGRAM
+    ) -> None:
+        command = [sys.executable, str(program), str(rootfs), str(folder / "store"), str(heap), str(int(busy))]
         self.errors = (folder / "errors").open("w+b")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
 
@@ -79,8 +81,10 @@ class OurProcess:
 
 
 @contextmanager
-def our_process(rootfs: Path, folder: Path, *, heap: int = 0, busy: bool = False) -> Iterator[OurProcess]:
-    process = OurProcess(rootfs, folder, heap=heap, busy=busy)
+def our_process(
+    rootfs: Path, folder: Path, *, heap: int = 0, busy: bool = False, program: Path = PROGRAM
+) -> Iterator[OurProcess]:
+    process = OurProcess(rootfs, folder, heap=heap, busy=busy, program=program)
     try:
         yield process
     finally:

@@ -34,15 +34,19 @@ def bubblewrap(rootfs: Path, folder: Path) -> Iterator[Command]:
     yield Command(lambda: command)
 
 
-def bundle(runtime: str, rootfs: Path, folder: Path) -> Command:
-    """The runtime's own default specification with `true` and the root file system."""
+def write_bundle(runtime: str, rootfs: Path, folder: Path, args: Sequence[str]) -> None:
+    """The runtime's own default specification with this program and the root file system."""
     spec = [runtime, "spec", "--bundle", str(folder)]
     timed([*spec, "--rootless"] if os.geteuid() else spec)
     path = folder / "config.json"
     config = json.loads(path.read_text())
-    config["process"].update(terminal=False, args=["true"])
+    config["process"].update(terminal=False, args=list(args))
     config["root"] = {"path": str(rootfs), "readonly": True}
     path.write_text(json.dumps(config))
+
+
+def bundle(runtime: str, rootfs: Path, folder: Path) -> Command:
+    write_bundle(runtime, rootfs, folder, ["true"])
     command = [runtime, "--root", str(folder / "state"), "run", "--bundle", str(folder)]
     numbers = itertools.count()
     return Command(lambda: [*command, f"benchmark-{os.getpid()}-{next(numbers)}"])
@@ -64,8 +68,8 @@ def archive(rootfs: Path, folder: Path) -> str:
     return str(path)
 
 
-@contextmanager
-def podman(rootfs: Path, folder: Path) -> Iterator[Command]:
+def podman_ready(rootfs: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Its command with a store of its own that has the image localhost/busybox, and the environment for it."""
     settings = folder / "containers.conf"
     settings.write_text(
         '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
@@ -74,11 +78,18 @@ def podman(rootfs: Path, folder: Path) -> Iterator[Command]:
     env = {**os.environ, "CONTAINERS_CONF": str(settings)}
     base = ["podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/tmp"]
     timed([*base, "import", "-q", archive(rootfs, folder), "localhost/busybox"], env)
+    return base, env
+
+
+@contextmanager
+def podman(rootfs: Path, folder: Path) -> Iterator[Command]:
+    base, env = podman_ready(rootfs, folder)
     yield Command(lambda: [*base, "run", "--rm", "--network", "none", "localhost/busybox", "true"], env)
 
 
 @contextmanager
-def docker(rootfs: Path, folder: Path) -> Iterator[Command]:
+def docker_daemon(rootfs: Path, folder: Path) -> Iterator[list[str]]:
+    """The command of a client whose daemon has the image busybox."""
     socket = folder / "docker.sock"
     daemon = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     daemon += ["--pidfile", f"{folder}/pid", "-H", f"unix://{socket}"]
@@ -89,10 +100,16 @@ def docker(rootfs: Path, folder: Path) -> Iterator[Command]:
         try:
             wait_for_daemon(process, [*client, "version"], folder / "log")
             timed([*client, "import", archive(rootfs, folder), "busybox"])
-            yield Command(lambda: [*client, "run", "--rm", "--network", "none", "busybox", "true"])
+            yield client
         finally:
             process.terminate()
             wait_for(process, END_DEADLINE)
+
+
+@contextmanager
+def docker(rootfs: Path, folder: Path) -> Iterator[Command]:
+    with docker_daemon(rootfs, folder) as client:
+        yield Command(lambda: [*client, "run", "--rm", "--network", "none", "busybox", "true"])
 
 
 def wait_for_daemon(process: subprocess.Popen[bytes], question: Sequence[str], log: Path) -> None:

@@ -20,7 +20,10 @@ SPREAD = (0, -5, 4, -2, 6, -6, 2, -4, 5, -1, 3, -3, 1)
 """By how much dots are moved up and down, so that each of many is seen."""
 
 
-def picture(samples: Mapping[str, Mapping[str, Sequence[float]]], caption: Sequence[str]) -> str:
+STARTS = "Milliseconds to start a container, run true and be rid of it"
+
+
+def picture(samples: Mapping[str, Mapping[str, Sequence[float]]], caption: Sequence[str], title: str = STARTS) -> str:
     """`samples` are seconds by condition and name, at least one of them; names that begin with "kernelbox" are in our
     colour."""
     values = [1000 * value for rows in samples.values() for row in rows.values() for value in row]
@@ -31,7 +34,7 @@ def picture(samples: Mapping[str, Mapping[str, Sequence[float]]], caption: Seque
     def x(milliseconds: float) -> float:
         return left + WIDTH * math.log(milliseconds / first) / math.log(last / first)
 
-    parts = [*head(left + WIDTH + RIGHT, bottom + 40 + 15 * len(caption)), *grid(first, last, bottom, x)]
+    parts = [*head(title, left + WIDTH + RIGHT, bottom + 40 + 15 * len(caption)), *grid(first, last, bottom, x)]
     y = TOP
     for condition, rows in samples.items():
         parts.append(f'<text x="12" y="{y + 20}" font-weight="bold">{escape(condition)}</text>')
@@ -46,14 +49,13 @@ def picture(samples: Mapping[str, Mapping[str, Sequence[float]]], caption: Seque
     return "\n".join([*parts, "</svg>"])
 
 
-def head(width: float, height: float) -> list[str]:
-    title = "Milliseconds to start a container, run true and be rid of it"
+def head(title: str, width: float, height: float) -> list[str]:
     return [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" role="img" font-family="sans-serif" font-size="12"><title>{title}</title>',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="12" y="22" font-size="16">{title}</text>',
-        '<text x="12" y="42" fill="#555">a dot is one start · the line is the median, with its number · the box is its '
+        '<text x="12" y="42" fill="#555">a dot is one time · the line is the median, with its number · the box is its '
         "interval · the scale is logarithmic, and less is faster</text>",
     ]
 

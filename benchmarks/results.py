@@ -12,6 +12,7 @@ import summary
 from contenders import CONTENDERS
 from launches import Launches
 from picture import picture
+from starting import Contender
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class Results:
     def refuse(self, who: str, attempt: str, reason: object) -> None:
         self.refused.append(Refusal(who, attempt, str(reason) or type(reason).__name__))
 
+    def contenders(self) -> Sequence[Contender]:
+        """In the order of the table."""
+        return CONTENDERS
+
     def pauses(self) -> list[int]:
         """After which milliseconds of rest there are starts, from the shortest on."""
         return sorted({start.rest_ms for start in self.starts})
@@ -70,7 +75,7 @@ class Results:
         """Seconds of a start after such a rest, by contender in the order of the table, and by round."""
         found: dict[str, dict[int, float]] = {}
         chosen = [start for start in self.starts if start.rest_ms == pause]
-        for contender in CONTENDERS:
+        for contender in self.contenders():
             mine = {start.round: start.seconds for start in chosen if start.contender == contender.name}
             if mine:
                 found[contender.name] = mine
@@ -82,7 +87,7 @@ class Results:
     def rates(self) -> dict[str, list[float]]:
         """Starts per second, by contender in the order of the table."""
         found: dict[str, list[float]] = {}
-        for contender in CONTENDERS:
+        for contender in self.contenders():
             mine = [burst.count / burst.seconds for burst in self.bursts if burst.contender == contender.name]
             if mine:
                 found[contender.name] = mine
