@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from kernelbox.store.paths import StorePaths
+from kernelbox.store.paths import StorePaths, runtime_base
 
 PR_SET_CHILD_SUBREAPER = 36
 OURS = ("kernelbox", "kb-")
@@ -186,6 +186,16 @@ def folders(others: set[str]) -> Iterator[str]:
 
 
 def left_in_store(root: Path) -> list[str]:
-    """The folders of containers that have gone, and what is still to be deleted."""
-    parents = [root / "containers", root / "trash"]
-    return [str(path) for parent in parents if parent.exists() for path in parent.iterdir()]
+    """The folders of containers that have gone, what is still to be deleted, and the marks of ids of either."""
+    parents = [root / "containers", root / "runs", root / "trash"]
+    found = [str(path) for parent in parents if parent.exists() for path in parent.iterdir()]
+    return found + [str(mark) for mark in id_marks(root)]
+
+
+def id_marks(root: Path) -> Iterator[Path]:
+    """The links that say which ranges of ids belong to containers of the store at `root`."""
+    marks = runtime_base() / "ids-in-use"
+    for mark in marks.iterdir() if marks.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if mark.readlink().is_relative_to(root.resolve()):
+                yield mark

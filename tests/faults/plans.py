@@ -154,6 +154,7 @@ class PlanUnderTest:
     def nothing_is_left(self) -> None:
         """At once, while the monitor lives on: no group, no folder, no process but its own."""
         own = self.box.paths
+        assert not list(own.runs.iterdir())
         assert not list(own.containers.iterdir())
         assert not [group for group in leaks.cgroups(set()) if Path(group).parent.name == own.name]
 

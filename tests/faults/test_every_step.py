@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults import kept_plans
 from faults.plans import KINDS, PlanUnderTest, as_before_linux_6_13, host_mask, setup_of
 from ordinary_user import User
 from sources import SOURCES
 
 from kernelbox import Engine
+from kernelbox.engine.executing import ExecOptions
 from kernelbox.linux import cgroups, namespaces
 from kernelbox.linux.features import probe
 from kernelbox.runtime import steps
@@ -67,6 +69,18 @@ def names(steps: tuple[Step, ...]) -> set[str]:
     return {type(step).__name__ for step in steps}
 
 
+def of_kept(box: Engine, rootfs: Path) -> set[str]:
+    """Those that test_kept_steps makes fail."""
+    found: set[str] = set()
+    for options in kept_plans.KINDS.values():
+        container = box.containers.run(f"dir:{rootfs}", ["sleep", "infinity"], **options)
+        found |= names(kept_plans.plan_of(container).steps)
+        for tty in (False, True):
+            found |= names(kept_plans.exec_plan_of(container, ExecOptions(tty=tty)).steps)
+        container.remove(force=True)
+    return found
+
+
 def test_every_kind_of_step_is_made_to_fail(
     store: Path, tmp_path: Path, busybox_rootfs: Path, container_user: User, own_busybox: str
 ) -> None:
@@ -82,6 +96,8 @@ def test_every_kind_of_step_is_made_to_fail(
                     folder.mkdir()
                     image, options = make(folder, busybox_rootfs)
                     found |= names(PlanUnderTest(box, image, options).plan.steps)
+    with Engine(root=store) as box:
+        found |= of_kept(box, busybox_rootfs)
     done = container_user.python(NAMES, own_busybox, PYTHONPATH=str(SOURCES / "tests"))
     assert done.returncode == 0, done.stderr
     found |= set(json.loads(done.stdout))

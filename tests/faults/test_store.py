@@ -135,7 +135,7 @@ def test_a_store_that_cannot_be_made(small_disk: Mounted, image: str, options: s
 
 
 def test_a_store_on_a_disk_that_is_full_from_the_start(small_disk: Mounted, image: str) -> None:
-    disk = small_disk("size=64k,nr_inodes=4")  # "/", the store and its two folders
+    disk = small_disk("size=64k,nr_inodes=5")  # "/", the store and its three folders
     with Engine(root=disk / "store") as box, pytest.raises(KernelBoxError, match="no space left on device"):
         box.run(image, ["true"])
 

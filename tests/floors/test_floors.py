@@ -21,7 +21,8 @@ FLOORS = (
     ("kernelbox.engine",),
     ("kernelbox.api",),
     ("kernelbox",),  # the front: it names what people use, and imports it when it is asked for
-    ("kernelbox.cli", "kernelbox_magics"),
+    ("kernelbox.cli",),
+    ("kernelbox_magics",),  # `%container VERB` is the command line's verb, in the notebook's process
 )
 FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
 

@@ -14,6 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     from kernelbox import Engine, RunResult
+    from kernelbox.engine.container import Container
+    from kernelbox.engine.containers import Containers
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +63,17 @@ def bundle(busybox_rootfs: Path, tmp_path: Path) -> bundles.Bundle:
         return bundles.write(folder, config)
 
     return make
+
+
+@pytest.fixture
+def containers(engine: Engine) -> Iterator[Containers]:
+    """The containers that `engine` keeps; those that a test leaves are removed at its end."""
+    yield engine.containers
+    for container in engine.containers.list(all=True):
+        container.remove(force=True)
+
+
+@pytest.fixture
+def sleeper(containers: Containers, busybox_image: str) -> Container:
+    """One that runs, and does not end by itself."""
+    return containers.run(busybox_image, ["sleep", "infinity"], name="sleeper")

@@ -15,6 +15,7 @@ from kernelbox import Engine
 from kernelbox.errors import (
     CommandNotExecutable,
     CommandNotFound,
+    ContainerNotFound,
     ImageNotFound,
     InvalidOption,
     KernelBoxError,
@@ -64,7 +65,7 @@ OPTIONS: list[tuple[dict[str, Any], type[KernelBoxError], str]] = [
     ({"ulimits": ["what=1"]}, InvalidOption, "ulimits: unknown limit 'what'"),
     ({"cap_add": ["NONESUCH"]}, InvalidOption, "cap_add: unknown capability"),
     ({"network": "bridge"}, NotSupported, "network: the network 'bridge' does not exist"),
-    ({"pid": "container:x"}, NotSupported, "pid: joining another container"),
+    ({"pid": "container:x"}, ContainerNotFound, "no such container: x"),
     ({"sysctls": {"vm.swappiness": "1"}}, InvalidOption, "sysctls: vm.swappiness is a setting of the whole machine"),
     ({"sysctls": {"net.core.somaxconn": "1"}, "network": "host"}, InvalidOption, "would change the machine's"),
     ({"devices": ["/dev/nonesuch"]}, InvalidOption, "devices: the device '/dev/nonesuch' cannot be used"),

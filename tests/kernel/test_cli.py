@@ -44,12 +44,12 @@ def image(busybox_rootfs: Path) -> str:
     ("script", "code"), [("true", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$ & wait; exit 4", 4)]
 )
 def test_the_exit_code_is_the_commands(image: str, script: str, code: int) -> None:
-    done = kernelbox("run", image, "sh", "-c", script)
+    done = kernelbox("run", "--rm", image, "sh", "-c", script)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 def test_host_is_always_there() -> None:
-    done = kernelbox("run", "host", "python3", "-c", "print(6*7)")
+    done = kernelbox("run", "--rm", "host", "python3", "-c", "print(6*7)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
 
 
@@ -76,7 +76,7 @@ def test_host_is_always_there() -> None:
 def test_a_mistake_is_a_sentence_and_dockers_code(
     image: str, words: list[str], code: int, sentence: str, hint: str
 ) -> None:
-    done = kernelbox("run", *(image if word == "IMAGE" else word for word in words))
+    done = kernelbox("run", "--rm", *(image if word == "IMAGE" else word for word in words))
     lines = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (code, "")
     assert lines[0].startswith(f"kernelbox: {sentence}")
@@ -85,23 +85,23 @@ def test_a_mistake_is_a_sentence_and_dockers_code(
 
 
 def test_a_name_in_use(image: str) -> None:
-    with started("run", "--name", "one", image, "sh", "-c", "echo here; sleep 60") as process:
+    with started("run", "--rm", "--name", "one", image, "sh", "-c", "echo here; sleep 60") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "here\n"
-        done = kernelbox("run", "--name", "one", image, "true")
+        done = kernelbox("run", "--rm", "--name", "one", image, "true")
     assert done.returncode == 125
     assert done.stderr.startswith("kernelbox: the name 'one' is in use by a running container\n")
 
 
 def test_the_memory_limit_kills_and_says_so() -> None:
-    done = kernelbox("run", "--memory", "32m", "host", "python3", "-c", "bytearray(200 << 20)")
+    done = kernelbox("run", "--rm", "--memory", "32m", "host", "python3", "-c", "bytearray(200 << 20)")
     assert done.returncode == 137
     assert "was killed at the memory limit of 32 MiB" in done.stderr
     assert "hint: give it more with --memory" in done.stderr
 
 
 def test_the_timeout_kills_and_says_so(image: str) -> None:
-    done = kernelbox("run", "--timeout", "0.1", image, "sh", "-c", "echo begun; sleep 60")
+    done = kernelbox("run", "--rm", "--timeout", "0.1", image, "sh", "-c", "echo begun; sleep 60")
     assert (done.returncode, done.stdout) == (137, "begun\n")
     assert done.stderr.splitlines()[0] == "kernelbox: sh was killed: its timeout passed"
 
@@ -115,12 +115,14 @@ def test_output_and_errors_stay_apart(image: str) -> None:
 
 
 def test_output_comes_as_it_is(image: str) -> None:
-    done = subprocess.run([*COMMAND, "run", image, "printf", r"\377\0\n\r"], capture_output=True)
+    done = subprocess.run([*COMMAND, "run", "--rm", image, "printf", r"\377\0\n\r"], capture_output=True)
     assert done.stdout == b"\xff\0\n\r"
 
 
 def test_output_comes_as_it_is_written(image: str) -> None:
-    with started("run", "-i", image, "sh", "-c", "echo ready; read x; echo got $x", stdin=subprocess.PIPE) as process:
+    with started(
+        "run", "--rm", "-i", image, "sh", "-c", "echo ready; read x; echo got $x", stdin=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == "ready\n"
@@ -131,37 +133,37 @@ def test_output_comes_as_it_is_written(image: str) -> None:
 
 
 def test_much_output_is_whole(image: str) -> None:
-    done = subprocess.run([*COMMAND, "run", image, "head", "-c", "20000000", "/dev/zero"], capture_output=True)
+    done = subprocess.run([*COMMAND, "run", "--rm", image, "head", "-c", "20000000", "/dev/zero"], capture_output=True)
     assert (len(done.stdout), done.stdout.strip(b"\0")) == (20_000_000, b"")
 
 
 def test_input_is_given_with_i_only(image: str) -> None:
-    assert kernelbox("run", "-i", image, "cat", input="hello").stdout == "hello"
-    assert kernelbox("run", image, "cat", input="hello").stdout == ""
+    assert kernelbox("run", "--rm", "-i", image, "cat", input="hello").stdout == "hello"
+    assert kernelbox("run", "--rm", image, "cat", input="hello").stdout == ""
 
 
 def test_input_from_a_file(image: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("from a file")
     with (tmp_path / "file").open() as file:
-        assert kernelbox("run", "-i", image, "cat", stdin=file).stdout == "from a file"
+        assert kernelbox("run", "--rm", "-i", image, "cat", stdin=file).stdout == "from a file"
 
 
 def test_a_device_as_input_is_read_for_the_container(image: str) -> None:
     with open("/dev/zero", "rb") as device:
         script = "readlink /proc/self/fd/0; head -c 4 | od -An -tx1"
-        done = kernelbox("run", "-i", image, "sh", "-c", script, stdin=device)
+        done = kernelbox("run", "--rm", "-i", image, "sh", "-c", script, stdin=device)
     kind, content = done.stdout.splitlines()
     assert kind.startswith("pipe:")
     assert content.split() == ["00"] * 4
 
 
 def test_closed_streams(image: str) -> None:
-    script = f"exec {' '.join(COMMAND)} run -i {image} sh -c 'cat; exit 6' <&- >&- 2>&-"
+    script = f"exec {' '.join(COMMAND)} run --rm -i {image} sh -c 'cat; exit 6' <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", script]).returncode == 6
 
 
 def test_a_reader_that_goes_away_ends_the_container(image: str) -> None:
-    with started("run", image, "yes") as process:
+    with started("run", "--rm", image, "yes") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "y\n"
         process.stdout.close()
@@ -172,7 +174,7 @@ def test_a_reader_that_goes_away_ends_the_container(image: str) -> None:
 
 def test_output_that_cannot_be_written(image: str) -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*COMMAND, "run", image, "yes"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([*COMMAND, "run", "--rm", image, "yes"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 125
     assert done.stderr == "kernelbox: could not write the output: no space left on device\n"
 
@@ -182,7 +184,9 @@ def test_output_that_cannot_be_written(image: str) -> None:
 
 def test_variables(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERNELBOX_TEST_MINE", "mine")
-    done = kernelbox("run", "-e", "A=b c", "-e", "KERNELBOX_TEST_MINE", "-e", "KERNELBOX_TEST_NONE", image, "env")
+    done = kernelbox(
+        "run", "--rm", "-e", "A=b c", "-e", "KERNELBOX_TEST_MINE", "-e", "KERNELBOX_TEST_NONE", image, "env"
+    )
     lines = done.stdout.splitlines()
     assert {"A=b c", "KERNELBOX_TEST_MINE=mine"} <= set(lines)
     assert not any(line.startswith(("KERNELBOX_TEST_NONE", "KERNELBOX_ROOT")) for line in lines)
@@ -191,13 +195,15 @@ def test_variables(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_of_the_machine(image: str, tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/file").write_text("content")
-    done = kernelbox("run", "-v", f"{tmp_path}/shared:/data:ro", image, "sh", "-c", "cat /data/file; touch /data/x")
+    done = kernelbox(
+        "run", "--rm", "-v", f"{tmp_path}/shared:/data:ro", image, "sh", "-c", "cat /data/file; touch /data/x"
+    )
     assert (done.returncode, done.stdout) == (1, "content")
     assert "Read-only file system" in done.stderr
 
 
 def test_what_was_done_differently_is_said(image: str) -> None:
-    done = kernelbox("run", "--ulimit", "nofile=4000000000", image, "true")
+    done = kernelbox("run", "--rm", "--ulimit", "nofile=4000000000", image, "true")
     assert done.returncode == 0
     assert done.stderr.startswith("kernelbox: note: nofile=4000000000:4000000000 was asked for")
 
@@ -212,7 +218,7 @@ def ready(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_what_has_no_handler_for_it(image: str, number: int) -> None:
-    with started("run", image, "sh", "-c", "echo ready; sleep 60 & wait") as process:
+    with started("run", "--rm", image, "sh", "-c", "echo ready; sleep 60 & wait") as process:
         ready(process)
         process.send_signal(number)
         assert process.wait() == 128 + number
@@ -222,7 +228,7 @@ def test_a_signal_ends_what_has_no_handler_for_it(image: str, number: int) -> No
 
 def test_a_handler_decides_how_it_ends(image: str) -> None:
     script = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.01; done"
-    with started("run", image, "sh", "-c", script) as process:
+    with started("run", "--rm", image, "sh", "-c", script) as process:
         ready(process)
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 9
@@ -232,7 +238,7 @@ def test_a_handler_decides_how_it_ends(image: str) -> None:
 
 def test_three_times_means_it(image: str) -> None:
     script = "trap 'echo no' INT; echo ready; while :; do sleep 0.01; done"
-    with started("run", image, "sh", "-c", script) as process:
+    with started("run", "--rm", image, "sh", "-c", script) as process:
         ready(process)
         assert process.stdout is not None
         for _ in range(2):
@@ -244,7 +250,7 @@ def test_three_times_means_it(image: str) -> None:
 
 def test_other_signals_are_passed_on(image: str) -> None:
     script = "trap 'echo one; exit 0' USR1; echo ready; while :; do sleep 0.01; done"
-    with started("run", image, "sh", "-c", script) as process:
+    with started("run", "--rm", image, "sh", "-c", script) as process:
         ready(process)
         process.send_signal(signal.SIGUSR1)
         assert process.wait() == 0
@@ -254,7 +260,7 @@ def test_a_killed_command_takes_its_container_along(image: str, tmp_path: Path) 
     (tmp_path / "shared").mkdir(mode=0o777)
     (tmp_path / "shared").chmod(0o777)
     script = "echo ready; while :; do date > /data/alive; sleep 0.01; done"
-    with started("run", "-v", f"{tmp_path}/shared:/data", image, "sh", "-c", script) as process:
+    with started("run", "--rm", "-v", f"{tmp_path}/shared:/data", image, "sh", "-c", script) as process:
         ready(process)
         process.kill()
         process.wait()
@@ -294,18 +300,18 @@ def test_a_plan_is_shown_and_not_run(image: str, store: Path) -> None:
     assert any(" group with " in line and "memory." in line for line in done.stdout.splitlines())
     rows = json.loads(kernelbox("explain", "--plan", "--json", image, "true").stdout)
     assert set(rows[0]) == {"number", "step", "where", "what", "syscall"}
-    assert not list((store / "containers").iterdir())
+    assert not list((store / "runs").iterdir())
 
 
 def test_run_can_explain_itself(image: str) -> None:
-    done = kernelbox("run", "--explain", image, "echo", "hello")
+    done = kernelbox("run", "--rm", "--explain", image, "echo", "hello")
     assert (done.returncode, done.stdout) == (0, "hello\n")
     assert done.stderr.startswith("started in ")
 
 
 def test_the_store_can_be_unwritable(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERNELBOX_ROOT", "/proc/nowhere")
-    done = kernelbox("run", image, "true")
+    done = kernelbox("run", "--rm", image, "true")
     assert done.returncode == 125
     assert done.stderr.startswith("kernelbox: could not prepare the store at /proc/nowhere: ")
     assert "hint: set KERNELBOX_ROOT to a folder that you may write" in done.stderr

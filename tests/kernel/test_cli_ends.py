@@ -129,7 +129,7 @@ def life(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("flags", [[], ["-t"]])
 def test_a_reader_that_stands_still_does_not_hold_up_the_timeout(flags: list[str], image: str, life: Path) -> None:
     script = ["sh", "-c", "exec 9>/life/fifo; exec yes"]
-    with started("run", *flags, "--timeout", "0.5", "-v", f"{life.parent}:/life", image, *script) as process:
+    with started("run", "--rm", *flags, "--timeout", "0.5", "-v", f"{life.parent}:/life", image, *script) as process:
         assert life.read_bytes() == b""
         assert process.stdout is not None
         assert process.stdout.readline() == "y\n"
@@ -150,14 +150,16 @@ def test_what_ended_by_itself_did_not_time_out(engine: Engine, image: str) -> No
 
 
 def test_a_timeout_of_centuries(image: str) -> None:
-    done = shell(f"exec {' '.join(COMMAND)} run --timeout 9300000000 {image} sh -c 'echo said; exit 4'")
+    done = shell(f"exec {' '.join(COMMAND)} run --rm --timeout 9300000000 {image} sh -c 'echo said; exit 4'")
     assert (done.returncode, done.stdout, done.stderr) == (4, "said\n", "")
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("script", ["exec yes", "exec <&- >&- 2>&-; exec sleep 1000"])
 def test_the_timeout_holds_with_a_terminal(script: str, image: str) -> None:
-    with started("run", "-t", "--timeout", "0.3", image, "sh", "-c", script, stdout=subprocess.DEVNULL) as process:
+    with started(
+        "run", "--rm", "-t", "--timeout", "0.3", image, "sh", "-c", script, stdout=subprocess.DEVNULL
+    ) as process:
         _, said = process.communicate()
     assert process.returncode == 137
     assert "was killed: its timeout passed" in said
@@ -176,14 +178,14 @@ def test_explain_with_nobody_to_explain_to(words: str, image: str) -> None:
 
 
 def test_a_run_that_explains_itself_with_nobody_to_explain_to(image: str) -> None:
-    done = shell(f"exec {' '.join(COMMAND)} run --explain {image} sh -c 'echo said; exit 6' 2>&-")
+    done = shell(f"exec {' '.join(COMMAND)} run --rm --explain {image} sh -c 'echo said; exit 6' 2>&-")
     assert (done.returncode, done.stdout) == (6, "said\n")
 
 
 def test_input_that_does_not_block_is_waited_for(image: str) -> None:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    with ours, theirs, started("run", "-i", image, "sh", "-c", "echo ready; cat", stdin=theirs) as process:
+    with ours, theirs, started("run", "--rm", "-i", image, "sh", "-c", "echo ready; cat", stdin=theirs) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         ours.sendall(b"a line\n")
@@ -197,7 +199,7 @@ def test_input_that_does_not_block_is_waited_for(image: str) -> None:
 def test_a_terminal_that_hangs_up_ends_the_container(ignored: bool, image: str, life: Path) -> None:
     script = ["sh", "-c", "trap '' HUP; exec 9>/life/fifo; while :; do echo; sleep 0.1; done"]
     shell = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"] if ignored else []
-    command = ["setsid", "--ctty", *shell, *COMMAND, "run", "-it", "-v", f"{life.parent}:/life", image, *script]
+    command = ["setsid", "--ctty", *shell, *COMMAND, "run", "--rm", "-it", "-v", f"{life.parent}:/life", image, *script]
     with pty.open_pair() as pair:
         end = pair.terminal.fileno()
         with subprocess.Popen(command, stdin=end, stdout=end, stderr=end) as process:

@@ -55,7 +55,7 @@ class Terminal:
 @contextmanager
 def terminal(*words: str, rows: int = 31, columns: int = 97) -> Iterator[Terminal]:
     """A command with a terminal as its own, as a shell in a window starts it."""
-    command = ["setsid", "--ctty", sys.executable, "-m", "kernelbox.cli", "run", *words]
+    command = ["setsid", "--ctty", sys.executable, "-m", "kernelbox.cli", "run", "--rm", *words]
     with pty.open_pair(rows=rows, columns=columns) as pair:
         end = pair.terminal.fileno()
         with subprocess.Popen(command, stdin=end, stdout=end, stderr=end) as process:
@@ -149,8 +149,10 @@ def test_much_is_typed_and_shown(image: str) -> None:
 
 
 def test_ctrl_c_without_a_terminal_inside_ends_the_container(image: str) -> None:
-    with terminal("-i", image, "sh", "-c", "echo ready; cat") as person:
-        person.expect("ready")
+    with terminal("-i", image, "cat") as person:  # a shell would catch it
+        person.type("ready\r")
+        person.expect("ready\r\n")
+        person.expect("ready\r\n")
         person.type("\x03")
         assert person.process.wait() == 130
 
@@ -165,13 +167,13 @@ def test_a_keyboard_without_a_terminal_inside(image: str) -> None:
 
 
 def test_a_terminal_inside_without_one_here(image: str) -> None:
-    command = [sys.executable, "-m", "kernelbox.cli", "run", "-t", image, "sh", "-c", "tty; exit 2"]
+    command = [sys.executable, "-m", "kernelbox.cli", "run", "--rm", "-t", image, "sh", "-c", "tty; exit 2"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, b"/dev/pts/0\r\n", b"")
 
 
 def test_no_keyboard_for_it(image: str) -> None:
-    command = [sys.executable, "-m", "kernelbox.cli", "run", "-it", image, "sh"]
+    command = [sys.executable, "-m", "kernelbox.cli", "run", "--rm", "-it", image, "sh"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 125
     assert done.stderr.splitlines()[0] == "kernelbox: the input device is not a TTY"

@@ -86,6 +86,7 @@ class ScriptedEngine:
     calls: list[dict[str, Any]] = field(default_factory=list)
     closed: bool = False
     images: Any = field(default_factory=lambda: SimpleNamespace(names=lambda: ["host", "dir:", "bundle:"]))
+    containers: Any = field(default_factory=lambda: SimpleNamespace(names=lambda: ["lab", "web"]))
 
     def run(self, image: str, command: list[str] | None = None, *, on_output: Any, **options: Any) -> Outcome:
         call = {"image": image, "command": command, **options}

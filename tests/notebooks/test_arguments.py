@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.error import UsageError
 from kernelbox_magics.arguments import parse, parser, split
+from kernelbox_magics.exec_cell import parse_exec
 from kernelbox_magics.expansion import expand_cell, expand_words
 
+from kernelbox.engine.executing import ExecOptions
 from kernelbox.engine.options import OPTIONS
 
 VARIABLES = {
@@ -155,3 +157,62 @@ def test_variables_in_the_cell() -> None:
     )
     with pytest.raises(NameError, match="'nothing'"):
         expand_cell("{{nothing}}", VARIABLES)
+
+
+def test_a_container_that_stays() -> None:
+    assert not parse("host", {}).keep
+    request = parse("--keep --replace --name lab -m 64m host sh", {})
+    assert (request.keep, request.replace, request.detach) == (True, True, False)
+    assert request.options == {"name": "lab", "memory": "64m"}
+
+
+def test_detached_in_a_line_is_kept_and_in_a_cell_is_not() -> None:
+    line, cell = parse("-d --rm host", {}, cell=False), parse("-d host", {})
+    assert (line.detach, line.keep, line.remove) == (True, True, True)
+    assert (cell.detach, cell.keep) == (True, False)
+    background = parse("--bg host", {}, cell=False)
+    assert (background.detach, background.keep) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--replace --name lab host", "--replace: a container that goes"),
+        ("--keep --replace host", "--replace: which one"),
+        ("--keep -i x host", "-i and -o: variables need"),
+        ("--keep -o x host", "-i and -o: variables need"),
+        ("--keep --rm host", "contradict each other"),
+        ("--keep --bg --out x host", "--out: nobody waits"),
+        ("--keep --bg --timeout 3 host", "--timeout: nobody waits"),
+        ("--keep --restart always host", "--restart: a cell waits for one end"),
+    ],
+)
+def test_what_a_container_that_stays_cannot_do(line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(line, {})
+
+
+def test_exec() -> None:
+    request = parse_exec("-u me -e A=b -w /x --timeout 1m --out o {name} python3 -u -e", {"name": "lab"}, cell=True)
+    assert (request.container, request.command) == ("lab", ("python3", "-u", "-e"))
+    assert request.options == ExecOptions(user="me", workdir="/x", env=("A=b",))
+    assert (request.timeout, request.out, request.raise_error, request.detach) == (60.0, "o", True, False)
+    assert parse_exec("-i lab", {}, cell=True).command == ()
+    assert parse_exec("-d lab sleep 1", {}, cell=False).detach
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "message"),
+    [
+        ("", True, "no container is named"),
+        ("-t lab", True, "a notebook is no terminal"),
+        ("-it lab bash", False, "a notebook is no terminal"),
+        ("-i lab cat", False, "there is no input in one line"),
+        ("lab", False, "no command is named"),
+        ("-d --err e lab", True, "--err: nobody waits"),
+        ("--usr me lab", True, "did you mean --user"),
+    ],
+)
+def test_what_exec_refuses(line: str, cell: bool, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_exec(line, {}, cell=cell)

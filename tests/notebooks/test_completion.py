@@ -42,7 +42,7 @@ class TestCompletion:
 
     def test_images(self, notebook: Notebook) -> None:
         assert offered(notebook, "%%container --memory 1g ho") == ["host"]
-        assert offered(notebook, "%%container ") == ["bundle:", "dir:", "host"]
+        assert offered(notebook, "%%container ") == ["bundle:", "dir:", "exec", "host"]
         assert offered(notebook, "%%container --read-only ") == ["bundle:", "dir:", "host"]
 
     def test_words_that_an_option_takes(self, notebook: Notebook) -> None:
@@ -56,9 +56,39 @@ class TestCompletion:
         assert "_mine" not in offered(notebook, "%%container --out ")
 
     def test_verbs_of_the_line_magic(self, notebook: Notebook) -> None:
-        assert offered(notebook, "%container ") == ["costs", "doctor", "explain", "last", "run"]
+        every = offered(notebook, "%container ")
+        assert {"costs", "doctor", "exec", "explain", "last", "logs", "ps", "run", "stop"} <= set(every)
+        assert "attach" not in every
         assert offered(notebook, "%container do") == ["doctor"]
         assert offered(notebook, "%container run --memory-s") == ["--memory-swap"]
+
+    def test_containers(self, notebook: Notebook) -> None:
+        assert offered(notebook, "%container stop ") == ["lab", "web"]
+        assert offered(notebook, "%container stop lab w") == ["web"]
+        assert offered(notebook, "%container exec -u root l") == ["lab"]
+        assert offered(notebook, "%container explain ") == ["lab", "web"]
+        assert offered(notebook, "%%container exec ", "ls\n") == ["lab", "web"]
+        assert offered(notebook, "%container cp la") == ["lab:"]
+
+    def test_options_of_verbs(self, notebook: Notebook) -> None:
+        assert offered(notebook, "%container ps --no") == ["--no-trunc"]
+        assert offered(notebook, "%container ls --no") == ["--no-trunc"]
+        assert offered(notebook, "%container logs --t") == ["--tail", "--timestamps"]
+        assert offered(notebook, "%container logs -n 3 ") == ["lab", "web"]
+        assert offered(notebook, "%container create --memory-s") == ["--memory-swap"]
+        assert offered(notebook, "%%container exec --work") == ["--workdir"]
+        assert offered(notebook, "%container create --name x ho") == ["host"]
+        assert offered(notebook, "%container create --userns k") == ["keep-id"]
+        assert "--keep" not in offered(notebook, "%container create --")
+
+    def test_what_is_offered_twice_is_the_same(self, notebook: Notebook) -> None:
+        """IPython writes into what a matcher answers."""
+        for _ in range(2):
+            assert offered(notebook, "%container stop w") == ["web"]
+            assert notebook.magics.matcher(CompletionContext("x", "x", 1, 0, None)) == {
+                "completions": [],
+                "suppress": False,
+            }
 
     def test_elsewhere_it_stays_out_of_the_way(self, notebook: Notebook) -> None:
         notebook.variables["zebra"] = 1

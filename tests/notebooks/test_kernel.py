@@ -135,4 +135,4 @@ def test_completion(kernel: Kernel) -> None:
     reply = kernel.client.complete("%%container --memory-s", reply=True, timeout=60)
     assert reply["content"]["matches"] == ["--memory-swap"]
     reply = kernel.client.complete("%%container ", reply=True, timeout=60)
-    assert reply["content"]["matches"] == ["bundle:", "dir:", "host"]
+    assert reply["content"]["matches"] == ["bundle:", "dir:", "exec", "host"]

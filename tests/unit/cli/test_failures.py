@@ -61,7 +61,8 @@ def test_where_a_fault_is_can_be_seen(monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (["rum"], "there is no command 'rum'", "did you mean run?"),
+        (["rum"], "there is no command 'rum'", "did you mean rm or run?"),
+        (["container", "strat"], "there is no command 'strat'", "did you mean stats or start?"),
         (["xyzzy"], "there is no command 'xyzzy'", "kernelbox --help lists them"),
         (["--bogus"], "no such option", "kernelbox --help says what there is"),
         (["doctor", "--bogus"], "no such option", "kernelbox --help says what there is"),

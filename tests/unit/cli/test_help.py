@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from kernelbox import __version__
 from kernelbox.cli.app import VERBS, app
+from kernelbox.cli.verb_names import IN_CONTAINER, LAUNCHING
+from kernelbox.cli.verb_table import VERBS as VERBS_OF_TABLE
+from kernelbox.cli.verbs import Verb
 from kernelbox.engine.option_table import OPTIONS
 
 
@@ -44,6 +48,22 @@ def test_version() -> None:
     text = CliRunner().invoke(app, ["version"]).output
     assert text.splitlines()[0] == f"kernelbox  {__version__}"
     assert "Linux" in text
+
+
+@pytest.mark.parametrize("verb", VERBS_OF_TABLE.values(), ids=VERBS_OF_TABLE)
+def test_every_verb_has_help_with_its_options(verb: Verb) -> None:
+    text = help_of(*filter(None, (verb.below, verb.name)))
+    words = text.replace(",", " ").split()
+    assert " ".join(text.split()).startswith(f"Usage: {verb.usage} ")
+    assert all(flag in words for option in verb.options for flag in option.flags)
+
+
+def test_help_names_the_verbs_that_there_are() -> None:
+    named = {name for section in VERBS.values() for name in section} | {"prune"}
+    assert set(VERBS_OF_TABLE) == named - {*LAUNCHING, "container", "doctor", "version"}
+    assert set(IN_CONTAINER) == named - {"explain", "events", "container", "doctor", "version"}
+    text = help_of("container")
+    assert all(f"  {name} " in text for name in IN_CONTAINER)
 
 
 @pytest.mark.parametrize("verb", ["run", "explain"])
@@ -84,7 +104,9 @@ def test_completion_knows_the_options_and_their_words() -> None:
         )
         return [each.partition(",")[2] for each in done.stdout.split()]
 
-    assert complete("kernelbox ex") == ["explain"]
+    assert complete("kernelbox exp") == ["explain", "export"]
+    assert complete("kernelbox container pr") == ["prune"]
+    assert complete("kernelbox stop --t") == ["--time", "--timeout"]
     assert complete("kernelbox run --memory-") == ["--memory-swap", "--memory-reservation"]
     assert complete("kernelbox run --network ") == ["none", "host"]
 
@@ -99,3 +121,12 @@ def test_run_needs_no_click() -> None:
     loaded = modules_after("import kernelbox.cli\nkernelbox.cli.main(['run', '--memory', '1', 'host'])") - before
     assert not loaded & {"click", "pandas", "numpy", "IPython", "rich", "kernelbox.metrics"}
     assert "kernelbox.engine.engine" in loaded
+
+
+@pytest.mark.parametrize("words", [["ps"], ["stop", "nosuch"], ["create", "--bogus"], ["container", "ls"]])
+def test_verbs_of_containers_need_no_click(words: list[str], tmp_path: Path) -> None:
+    before = modules_after("")
+    prepared = f"import os\nos.environ['KERNELBOX_ROOT'] = {str(tmp_path)!r}\nimport kernelbox.cli\n"
+    loaded = modules_after(f"{prepared}kernelbox.cli.main({words})") - before
+    assert not loaded & {"click", "pandas", "numpy", "IPython", "rich", "kernelbox.metrics"}
+    assert "kernelbox.cli" in loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_who_has_that_capability_owns_the_mounts() -> None:
 def left_over(tmp_path: Path, names: list[str]) -> tuple[StorePaths, Group]:
     paths = replace(StorePaths.of(tmp_path / "store"), runtime=tmp_path / "run")
     group = Group(tmp_path / "groups" / paths.name, "v2")
-    for parent in (paths.containers, paths.trash, group.path):
+    for parent in (paths.runs, paths.trash, group.path):
         for name in names:
             (parent / name).mkdir(parents=True)
     return paths, group
@@ -112,11 +113,28 @@ def test_what_a_killed_monitor_left(tmp_path: Path) -> None:
     paths, group = left_over(tmp_path, [ID, "somebody-elses", ID[:40]])
     other = Group(tmp_path / "groups", "v1")
     (plan,) = recovery_plans(paths, [other, group])
-    texts = plan.encode([], dict.fromkeys(("@containers", "@trash", parent_slot(str(group.path))), 128)).text
+    texts = plan.encode([], dict.fromkeys(("@runs", "@trash", parent_slot(str(group.path))), 128)).text
     assert ID.encode() in texts
     assert b"somebody" not in texts
     assert [type(step).__name__ for step in plan.steps].count("KillCgroup") == 2
     assert plan.describe().count("sweeper") == 4
+
+
+def test_containers_that_are_kept_are_no_remains(tmp_path: Path) -> None:
+    """Their folders stay; the groups of those that run stay too."""
+    paths, group = left_over(tmp_path, [])
+    running, ended = "a" * 64, "b" * 64
+    for name in (running, ended):
+        (paths.containers / name).mkdir(parents=True)
+        (group.path / name).mkdir(parents=True)
+    own = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (paths.containers / running / "running").write_text(f"{os.getpid()} {own} 0 {boot}\n")
+    (plan,) = recovery_plans(paths, [group])
+    texts = plan.encode([], {parent_slot(str(group.path)): 128}).text
+    assert ended.encode() in texts
+    assert running.encode() not in texts
+    assert [type(step).__name__ for step in plan.steps] == ["KillCgroup", "RemoveCgroup"]
 
 
 def test_nothing_was_left(tmp_path: Path) -> None:
@@ -130,5 +148,5 @@ def test_a_thousand_containers_were_left(tmp_path: Path) -> None:
     paths, group = left_over(tmp_path, names)
     plans = recovery_plans(paths, [group])
     assert sum(len(plan.steps) for plan in plans) == 4000
-    shared = dict.fromkeys(("@containers", "@trash", parent_slot(str(group.path))), 128)
+    shared = dict.fromkeys(("@runs", "@trash", parent_slot(str(group.path))), 128)
     assert max(sum(plan.encode([], shared).parts) for plan in plans) <= lib.KB_MAX_OPS

@@ -64,6 +64,7 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path: Path) -> None:
 FOLDERS: dict[str, Callable[[StorePaths], Path]] = {
     "root": lambda paths: paths.root,
     "containers": lambda paths: paths.containers,
+    "runs": lambda paths: paths.runs,
     "trash": lambda paths: paths.trash,
     "runtime": lambda paths: paths.runtime.parent,
 }
@@ -79,7 +80,7 @@ def test_a_folder_that_others_may_write(paths: StorePaths, which: str, mode: int
         paths.prepare()
 
 
-@pytest.mark.parametrize("which", ["containers", "trash", "runtime"])
+@pytest.mark.parametrize("which", ["containers", "runs", "trash", "runtime"])
 def test_a_link_in_the_place_of_a_folder(paths: StorePaths, which: str, tmp_path: Path) -> None:
     folder = FOLDERS[which](paths)
     folder.rmdir()
