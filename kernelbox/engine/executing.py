@@ -139,7 +139,8 @@ class Execution:
         self.launch.detach()
 
     def _explained(self, error: StartError) -> KernelBoxError:
-        if error.step != 1 or error.errno not in (errno.ESRCH, errno.EBUSY):
+        outside = len(self.launch.encoded.plan.outside)  # its first process may end between two of these steps
+        if error.step > outside or error.errno not in (errno.ESRCH, errno.EBUSY):
             return error
         status = "paused" if error.errno == errno.EBUSY else "exited"
         return explain_conflict(self._record.changed(status=status), "exec in")
