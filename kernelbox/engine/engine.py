@@ -20,7 +20,7 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
-from kernelbox.errors import Conflict, ContainerNotFound, InvalidOption, KernelBoxError, NameInUse
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, NameInUse
 from kernelbox.linux import idmap
 from kernelbox.native import lib
 from kernelbox.runtime.connection import OnOutput
@@ -266,16 +266,18 @@ class Engine:
         return prepared
 
     def neighbours(self, options: RunOptions) -> Mapping[str, tuple[str, int]]:
-        """Whose namespaces a container is to join: id and first process, by the kind.
+        """Whose namespaces a container that is to start joins: id and first process, by the kind.
 
-        Raises ContainerNotFound, Conflict where that one does not run."""
+        Raises ContainerNotFound, Conflict where that one does not run or is paused."""
         found = {}
         for kind in SHARED:
             mode: str = getattr(options, kind)
             if mode.startswith("container:"):
                 other = self.containers.get(mode.removeprefix("container:"))
-                if not other.record.living:
-                    raise Conflict(f"{kind}: the container {other.name} does not run", hint=f"start {other.name} first")
+                if other.status != "running":
+                    from kernelbox.engine.starting import explain_conflict  # as `containers`: most runs need none
+
+                    raise explain_conflict(other.record, f"join the {kind} namespace of")
                 found[kind] = (other.id, other.record.pid)
         return found
 

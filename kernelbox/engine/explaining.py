@@ -38,5 +38,6 @@ def trace(container: Container, what: str) -> tuple[TraceRow, ...]:
         return ()
     with contextlib.ExitStack() as undo:
         options = starting.options_of(container.record)
-        ready, _, _ = starting.prepared(container.box, container.record, options, undo)
+        beside = container.folder.start_notes().beside
+        ready, _, _ = starting.prepared(container.box, container.record, options, undo, beside=beside)
         return rows_of(ready.encoded, answers)

@@ -36,13 +36,15 @@ _TRACE = "trace"
 @dataclass(frozen=True, slots=True)
 class StartNotes:
     """What a start has settled: the container's groups (without what was written to them), the keys of the counters in
-    its exit record, the number of its range of ids (-1: none), limits and notes as in `RunResult.limits`."""
+    its exit record, the number of its range of ids (-1: none), limits and notes as in `RunResult.limits`, and whose
+    namespaces it joined, as `Engine.neighbours`: they are its own also when those have ended or were removed."""
 
     groups: tuple[cgroups.Group, ...] = ()
     counters: tuple[str, ...] = ()
     id_range: int = -1
     limits: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class KeptFolder:
@@ -75,12 +77,12 @@ class KeptFolder:
         finally:
             os.close(lock)
 
-    def write_start(self, prepared: Prepared, id_range: int) -> None:
+    def write_start(self, prepared: Prepared, id_range: int, beside: Mapping[str, tuple[str, int]]) -> None:
         """Before a start; what is left of the last one goes. Each file appears whole or not at all."""
         counters = [counter.key for counter in prepared.target.counters]
         groups = [[str(each.path), each.version, list(each.controllers)] for each in prepared.target.groups]
         limits = dict(prepared.limits.applied)
-        notes = {"groups": groups, "counters": counters, "ids": id_range, "limits": limits}
+        notes = {"groups": groups, "counters": counters, "ids": id_range, "limits": limits, "beside": dict(beside)}
         try:
             self._write("config.json", json.dumps(prepared.config.to_json(), indent=1))
             self._write("start.json", json.dumps({**notes, "notes": prepared.limits.notes}))
@@ -133,10 +135,12 @@ class KeptFolder:
             groups = tuple(
                 cgroups.Group(Path(path), version, tuple(controllers)) for path, version, controllers in found["groups"]
             )
-            return StartNotes(groups, tuple(found["counters"]), found["ids"], found["limits"], tuple(found["notes"]))
+            beside = {kind: (other, pid) for kind, (other, pid) in found.get("beside", {}).items()}
+            counters, notes = tuple(found["counters"]), tuple(found["notes"])
+            return StartNotes(groups, counters, found["ids"], found["limits"], notes, beside)
         except FileNotFoundError:
             return StartNotes()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} is damaged: {error}", hint="start the container again") from error
 
     def running(self) -> Running | None:

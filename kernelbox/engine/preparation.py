@@ -33,10 +33,12 @@ from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
+__all__ = ["NOBODY", "Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
 
 _FILES = {"network": "net", "mount": "mnt"}
-_NOBODY: Mapping[str, tuple[str, int]] = MappingProxyType({})
+NOBODY: Mapping[str, tuple[str, int]] = MappingProxyType({})
+"""Of a container that joins nobody's namespaces."""
+
 _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
@@ -112,7 +114,7 @@ def prepare(
     with_input: bool,
     rootless: bool,
     kept: Kept | None = None,
-    beside: Mapping[str, tuple[str, int]] = _NOBODY,
+    beside: Mapping[str, tuple[str, int]] = NOBODY,
 ) -> Prepared:
     """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`); `shared` the
     monitor's descriptors; `with_input`: bytes will be sent to the program; `kept` is said of a container that stays

@@ -6,12 +6,13 @@ import contextlib
 import errno
 import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kernelbox.engine import truth
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.options import RunOptions
-from kernelbox.engine.preparation import Kept, Prepared, prepare, wants_userns
+from kernelbox.engine.preparation import NOBODY, Kept, Prepared, prepare, wants_userns
 from kernelbox.errors import Conflict, StartError, StoreError
 from kernelbox.native import lib
 from kernelbox.oci.units import parse_size
@@ -70,9 +71,10 @@ def start(
     opened = box.opened()
     options = options_of(record)
     with contextlib.ExitStack() as undo:
-        ready, taken, descriptors = prepared(box, record, options, undo, attach=attach)
+        beside = box.neighbours(options)
+        ready, taken, descriptors = prepared(box, record, options, undo, attach=attach, beside=beside)
         unmark(box, folder, record)
-        folder.write_start(ready, taken.number if taken else -1)
+        folder.write_start(ready, taken.number if taken else -1, beside)
         launch = Launch(
             opened.monitor,
             ready.encoded,
@@ -160,8 +162,9 @@ def take_over(box: Engine, record: ContainerRecord, folder: KeptFolder, running:
         if not running.alive():  # only now the number cannot become somebody else's
             return False
         # Who started it may have been killed before the record said so; the folder knows.
-        record = record.changed(id_range=folder.start_notes().id_range)
-        ready, _, descriptors = prepared(box, record, options, undo, adopt=process)
+        notes = folder.start_notes()
+        record = record.changed(id_range=notes.id_range)
+        ready, _, descriptors = prepared(box, record, options, undo, adopt=process, beside=notes.beside)
         launch = Launch(
             box.opened().monitor,
             ready.encoded,
@@ -188,9 +191,11 @@ def prepared(
     *,
     attach: bool = False,
     adopt: int = -1,
+    beside: Mapping[str, tuple[str, int]] = NOBODY,
 ) -> tuple[Prepared, IdRange | None, list[int]]:
     """The plan, its range of ids and the descriptors to send along, in force until `undo`: then they are the
-    monitor's."""
+    monitor's. `beside` says whose namespaces it joins: at a start `Engine.neighbours`, of one that was started already
+    its notes; a plan of which only the root is wanted needs nobody."""
     opened = box.opened()
     image = box.images.get(record.image)
     taken = None
@@ -211,7 +216,7 @@ def prepared(
         with_input=False,
         rootless=opened.rootless,
         kept=Kept(record.id, record.name, attach, adopt >= 0, mark, sweep=bool(record.options.get("auto_remove"))),
-        beside=box.neighbours(options),
+        beside=beside,
     )
     userns = box.bundle_userns(image, undo)
     return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)

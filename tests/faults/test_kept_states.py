@@ -92,6 +92,44 @@ def test_a_full_pipe_waits_for_the_next_monitor(box: Engine, store: Path, image:
     assert container.logs() == "begun\n" + "".join(f"{number}\n" for number in range(20000))
 
 
+@pytest.mark.parametrize("goes", ["it ends", "it is removed", "while nobody is there"])
+def test_the_neighbour_has_gone_when_the_monitor_is_killed(box: Engine, store: Path, image: str, goes: str) -> None:
+    """Whoever runs in the namespaces of another container runs on in them, and is the next monitor's."""
+    other = box.containers.run(image, ["sleep", "infinity"], name="other", hostname="of-other")
+    kinds = dict.fromkeys(("network", "ipc", "uts"), "container:other")
+    script = "trap 'echo asked; exit 7' TERM; echo begun; while :; do sleep 0.01; done"
+    container = box.containers.run(image, ["sh", "-c", script], **kinds)
+    wait_until(lambda: "begun" in container.logs())
+    if goes == "it ends":
+        other.stop(0)
+    elif goes == "it is removed":
+        other.remove(force=True)
+    kill_monitor(box, store)
+    if goes == "while nobody is there":
+        os.kill(other.record.pid, signal.SIGKILL)
+        wait_until(lambda: not other.folder.running().alive())  # type: ignore[union-attr]
+    assert (container.reload().status, container.record.error) == ("running", "")
+    assert container.exec(["hostname"]).stdout == "of-other\n"
+    assert container.stop().exit_code == 7
+    assert container.logs() == "begun\nasked\n"
+
+
+def test_it_is_not_started_again_without_its_neighbour(box: Engine, store: Path, image: str, shared: Path) -> None:
+    """Rather not at all than in other namespaces than were asked for."""
+    other = box.containers.run(image, ["sleep", "infinity"], name="other")
+    script = "until [ -e /shared/go ]; do sleep 0.01; done; exit 7"
+    volumes = [f"{shared}:/shared"]
+    container = box.containers.run(
+        image, ["sh", "-c", script], network="container:other", volumes=volumes, restart="on-failure:2"
+    )
+    other.remove(force=True)
+    kill_monitor(box, store)
+    assert container.reload().status == "running"
+    (shared / "go").touch()
+    wait_until(lambda: container.reload().status == "exited")
+    assert "it could not be started again: no such process" in container.record.error
+
+
 @pytest.mark.parametrize("policy", ["always", "on-failure"])
 def test_the_monitor_is_killed_while_one_waits(box: Engine, store: Path, image: str, policy: str) -> None:
     container = box.containers.run(image, ["sh", "-c", "echo run; exit 1"], restart=policy)
