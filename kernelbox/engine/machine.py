@@ -24,7 +24,6 @@ class Machine:
     memory: int
     cpuset: frozenset[int]
     mems: frozenset[int] = frozenset({0})
-    page_size: int = 4096
     stack_limit: int = 8 << 20
     """Soft RLIMIT_STACK, which bounds the arguments and environment of execve(2); UNLIMITED when there is none."""
     oom_score_adj: int = 0
@@ -65,7 +64,6 @@ def read(proc: Path, sys: Path, dev: Path) -> Machine:
         memory=int(_fields(proc / "meminfo")["MemTotal"].split()[0]) * 1024,
         cpuset=cpus,
         mems=_list_in(sys / "devices/system/node/online") or frozenset({0}),
-        page_size=resource.getpagesize(),
         stack_limit=limits["RLIMIT_STACK"][0] % (1 << 64),
         oom_score_adj=int((proc / "self/oom_score_adj").read_text()),
         uid=os.geteuid(),

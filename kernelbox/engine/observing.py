@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from kernelbox.store.sizes import folder_size
 if TYPE_CHECKING:
     from kernelbox.engine.container import Container
 
-__all__ = ["attributes", "known", "sample", "samples", "sizes", "top", "update"]
+__all__ = ["attributes", "known", "sample", "sizes", "top", "update"]
 
 
 def attributes(container: Container, *, size: bool = False) -> dict[str, object]:
@@ -73,15 +73,6 @@ def sample(container: Container) -> stats.Sample:
     counters = container.box.opened().kernel.hierarchy.counters(notes.groups)
     shared = starting.options_of(container.record).network == "host"
     return stats.take(notes.groups, counters, 0 if shared else container.record.pid)
-
-
-def samples(container: Container) -> Iterator[dict[str, object]]:
-    """Docker's document of each moment, each with the one before, for as long as it runs."""
-    previous: stats.Sample | None = None
-    while container.reload().record.living:
-        now = sample(container)
-        yield stats.document(now, previous, container.record)
-        previous = now
 
 
 def update(container: Container, options: Mapping[str, object]) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ int kb_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set
                      int userns);                     /* userns -1: none */
 int kb_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int kb_umount2(const char *target, int flags);
-int kb_pivot_root(const char *new_root, const char *put_old);
 
 /* -- namespaces, processes, credentials -------------------------------------------------------------------------- */
 int kb_unshare(unsigned long flags);
@@ -25,8 +24,6 @@ int kb_setns(int fd, int type);
  * flag in the order user, mnt, pid, net, ipc, uts, cgroup, time (-1 where not asked). A user namespace gets the maps
  * (text as for /proc/PID/uid_map); the others then belong to it. */
 int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid_map, int fds[8]);
-int kb_pidfd_open(int pid, unsigned int flags);
-int kb_pidfd_send_signal(int pidfd, int signal);
 int kb_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 int kb_capget(int pid, uint64_t sets[3]);             /* effective, permitted, inheritable */
 int kb_capset(const uint64_t sets[3]);

@@ -52,21 +52,9 @@ int kb_mount(const char *source, const char *target, const char *type, unsigned 
 
 int kb_umount2(const char *target, int flags) { return or_errno(umount2(target, flags)); }
 
-int kb_pivot_root(const char *new_root, const char *put_old)
-{
-    return or_errno(syscall(SYS_pivot_root, new_root, put_old));
-}
-
 int kb_unshare(unsigned long flags) { return or_errno(unshare((int)flags)); }
 
 int kb_setns(int fd, int type) { return or_errno(setns(fd, type)); }
-
-int kb_pidfd_open(int pid, unsigned int flags) { return or_errno(syscall(SYS_pidfd_open, pid, flags)); }
-
-int kb_pidfd_send_signal(int pidfd, int signal)
-{
-    return or_errno(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
-}
 
 int kb_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {

@@ -10,7 +10,6 @@ from kernelbox.errors import InvalidOption
 
 _SIZE_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DIGITS = frozenset("0123456789")
 _NUMBER = frozenset("0123456789.")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 

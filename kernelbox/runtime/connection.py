@@ -13,10 +13,7 @@ from typing import Any
 from kernelbox.errors import KernelError, MonitorError
 from kernelbox.native import ffi, lib
 
-__all__ = ["NOTHING", "Answer", "Connection", "Input", "OnOutput", "Traced", "parse_answer"]
-
-Input = bytes | int | None
-"""Bytes, a descriptor that the container reads itself, or nothing (/dev/null)."""
+__all__ = ["NOTHING", "Answer", "Connection", "OnOutput", "Traced", "parse_answer"]
 
 OnOutput = Callable[[int, bytes], None]
 """Called with 1 or 2 (standard output or error) and what came."""

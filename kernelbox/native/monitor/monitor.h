@@ -100,7 +100,7 @@ struct life {
 
 struct monitor {
     int epoll, listener, proc;
-    int host_ns, template_ns, workshop_ns, net_ns, pid_ns, current_ns;
+    int host_ns, template_ns, workshop_ns, net_ns, current_ns;
     char boot_id[40];
     int shared[KB_SLOTS - KB_SHARED_SLOTS];
     struct rlimit files; /* what we were started with, and what a program gets; ours is as high as it can be */

@@ -83,8 +83,6 @@ int namespaces_open(bool rootless)
     if (!result)
         result = open_own(&monitor.net_ns, "self/ns/net");
     if (!result)
-        result = open_own(&monitor.pid_ns, "self/ns/pid");
-    if (!result)
         result = empty_namespace(&monitor.template_ns, rootless);
     monitor.current_ns = monitor.template_ns;
     if (!result)

@@ -11,7 +11,6 @@ from kernelbox.runtime.encoder import IN_WORKSHOP, MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
 __all__ = [
-    "EXISTS",
     "FILE",
     "FOLDER",
     "ROOT",
@@ -33,7 +32,6 @@ __all__ = [
 
 FOLDER = lib.KB_TARGET_FOLDER
 FILE = lib.KB_TARGET_FILE
-EXISTS = lib.KB_TARGET_EXISTS
 
 ROOT = "root"
 """The name of the descriptor of the container's root mount."""
