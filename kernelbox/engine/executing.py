@@ -14,7 +14,7 @@ from kernelbox.engine import option_values, spec_process, users
 from kernelbox.engine.images import read_beneath
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.preparation import filter_of
-from kernelbox.engine.result import exit_code_of
+from kernelbox.engine.result import Written, exit_code_of
 from kernelbox.engine.starting import explain_conflict
 from kernelbox.errors import InvalidOption, KernelBoxError, StartError
 from kernelbox.oci import capability_names
@@ -72,7 +72,7 @@ class ExecOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
-class ExecResult:
+class ExecResult(Written):
     """How it ended and what it wrote; unpacks to (exit_code, output) as docker-py's does."""
 
     exit_code: int
@@ -83,16 +83,6 @@ class ExecResult:
     """Seconds from when it was asked for to its end."""
     trace_rows: Callable[[], tuple[TraceRow, ...]] = dataclasses.field(repr=False, compare=False)
     timed_out: bool = False
-
-    @property
-    def stdout(self) -> str:
-        """Standard output as UTF-8; bytes that are none are replaced."""
-        return self.stdout_bytes.decode("utf-8", "replace")
-
-    @property
-    def stderr(self) -> str:
-        """Standard error as UTF-8; bytes that are none are replaced."""
-        return self.stderr_bytes.decode("utf-8", "replace")
 
     @property
     def output(self) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kernelbox.linux import cgroups
     from kernelbox.runtime.trace import TraceRow
 
-__all__ = ["ContainerInfo", "LimitsReport", "RunResult", "Usage"]
+__all__ = ["ContainerInfo", "LimitsReport", "RunResult", "Usage", "Written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,27 @@ class Usage:
         return asdict(self)
 
 
+class Written:
+    """What a program has written to its standard streams, as bytes and as text. Where among its fields they are each
+    kind of result says itself."""
+
+    __slots__ = ()
+    stdout_bytes: bytes
+    stderr_bytes: bytes
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as UTF-8; bytes that are none are replaced."""
+        return self.stdout_bytes.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as UTF-8; bytes that are none are replaced."""
+        return self.stderr_bytes.decode("utf-8", "replace")
+
+
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Written):
     """The end of a run, as subprocess.run gives it, with the container's costs.
 
     `exit_code` is Docker's: the program's own, or 128 plus the number of the signal that ended it (`signal`)."""
@@ -86,16 +105,6 @@ class RunResult:
     started_at: float
     trace_rows: Callable[[], tuple[TraceRow, ...]] = field(repr=False, compare=False)
     truncated: bool = False
-
-    @property
-    def stdout(self) -> str:
-        """Standard output as UTF-8; bytes that are none are replaced."""
-        return self.stdout_bytes.decode("utf-8", "replace")
-
-    @property
-    def stderr(self) -> str:
-        """Standard error as UTF-8; bytes that are none are replaced."""
-        return self.stderr_bytes.decode("utf-8", "replace")
 
     @property
     def trace(self) -> tuple[TraceRow, ...]:

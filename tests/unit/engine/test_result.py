@@ -9,6 +9,7 @@ import pytest
 from kernelbox_magics.failures import failure as failure_in_a_cell
 
 from kernelbox.cli.session import say_what_killed
+from kernelbox.engine.executing import ExecResult
 from kernelbox.engine.result import ContainerInfo, LimitsReport, RunResult, Usage
 from kernelbox.errors import OutOfMemory
 
@@ -31,6 +32,19 @@ def killed(applied: Mapping[str, object], peak: int | None = 3 << 20) -> RunResu
         started_at=0.0,
         trace_rows=lambda: (),
     )
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        replace(killed({}), stdout_bytes=b"out \xff", stderr_bytes=b"err \xfe"),
+        ExecResult(0, None, b"out \xff", b"err \xfe", 0.1, lambda: ()),
+    ],
+    ids=["run", "exec"],
+)
+def test_what_was_written_is_text_too(result: RunResult | ExecResult) -> None:
+    assert (result.stdout, result.stderr) == ("out \ufffd", "err \ufffd")
+    assert not hasattr(result, "__dict__"), "results are many"
 
 
 def failure(result: RunResult) -> OutOfMemory:
