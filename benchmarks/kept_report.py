@@ -23,7 +23,7 @@ NUMBERS = ("monitor bytes", "monitor descriptors", "engine bytes", "engine descr
 
 
 def text(results: LifeResults) -> str:
-    sections = (facts, tables, rates, grown, whole, cycles, verdicts, refusals, steps)
+    sections = (facts, tables, rates, grown, whole, cycles, promises, refusals, steps)
     return "\n\n".join(part for section in sections for part in section(results))
 
 
@@ -131,10 +131,8 @@ def cycles_table(each: Cycles) -> str:
     return f"{title}\n{table(rows)}\na cycle: {found.median:.2f} ms (95 %: {found.interval(2)})"
 
 
-def verdicts(results: LifeResults) -> Iterator[str]:
-    rows: list[Sequence[str]] = [("", "budget", "measured", "")]
-    rows += [(each.what, each.limit, each.measured, each.verdict) for each in kept_budgets.budgets(results)]
-    yield f"{report.heading('Budgets')}\n{table(rows)}"
+def promises(results: LifeResults) -> Iterator[str]:
+    return report.verdicts(kept_budgets.budgets(results))
 
 
 def steps(results: LifeResults) -> Iterator[str]:

@@ -12,24 +12,18 @@ from __future__ import annotations
 import argparse
 import random
 import shlex
-import signal
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import kept_measuring
 import machine
+import program
 import surroundings
 from kept_results import LifeResults, Table
 from measuring import Measuring, Settings, progress
-from start_latency import keep_compiled, natural, whole
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # the tests' root file system is measured
-
-import busybox  # noqa: E402
+from program import RESULTS, natural, whole
 
 
 def arguments() -> argparse.Namespace:
@@ -47,7 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--idle", type=whole, default=1000, help="idle containers at once (default 1000; 0: none)")
     parser.add_argument("--cycles", type=whole, default=500, help="containers that come and go (default 500; 0: none)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of the random order")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / time.strftime("%Y-%m-%d-%H%M%S-lifecycle"))
+    parser.add_argument("--output", type=Path, default=RESULTS / time.strftime("%Y-%m-%d-%H%M%S-lifecycle"))
     return parser.parse_args()
 
 
@@ -68,8 +62,8 @@ def run(options: argparse.Namespace, scratch: Path, results: LifeResults) -> Non
     found = {each.name: each.version for table in results.tables for each in table.rows if not each.missing()}
     results.machine.update(machine.facts(scratch, found))
     results.settings.update(settings.facts(), command=shlex.join(sys.argv))
-    rootfs = busybox.build(scratch / "rootfs")
-    keep_compiled(scratch / "compiled")
+    rootfs = program.rootfs(scratch)
+    program.keep_compiled(scratch / "compiled")
     stolen = machine.StolenTime()
     with ExitStack() as stack:
         surroundings.prepare(stack, results.notes.append)
@@ -83,29 +77,5 @@ def run(options: argparse.Namespace, scratch: Path, results: LifeResults) -> Non
         results.machine.update({"load after": machine.load(), "stolen by the hypervisor": stolen.text()})
 
 
-def main() -> None:
-    machine.complete_path()
-    surroundings.own_mount_namespace()
-    options = arguments()
-    results = LifeResults()
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)  # before an hour is spent
-    except OSError as error:
-        sys.exit(f"{options.output}: {error.strerror}; choose another folder with --output")
-    interrupted = False
-    try:
-        with tempfile.TemporaryDirectory(prefix="kernelbox-benchmark-", ignore_cleanup_errors=True) as scratch:
-            run(options, Path(scratch), results)
-    except KeyboardInterrupt:
-        interrupted = True
-        results.notes.append("interrupted: not everything was measured")
-    except busybox.Missing as reason:
-        results.refuse("everything", "all", reason)
-    finally:
-        progress("")
-        print(f"{results.write(options.output)}\n\nRaw samples, table and picture: {options.output}")
-    sys.exit(128 + signal.SIGINT if interrupted else 0)
-
-
 if __name__ == "__main__":
-    main()
+    program.measure(arguments(), LifeResults(), run)

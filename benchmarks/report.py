@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from launches import costs, middle, short
 from summary import Summary, after, ratio, summarise, table
 
 if TYPE_CHECKING:
+    from budgets import Budget
     from results import Results
     from starting import Launch
 
@@ -23,7 +24,7 @@ LONGEST = 9
 
 
 def text(results: Results) -> str:
-    sections = (facts, starts, times, rates, figures, memory, verdicts, refusals, steps)
+    sections = (facts, starts, times, rates, figures, memory, promises, refusals, steps)
     return "\n\n".join(part for section in sections for part in section(results))
 
 
@@ -136,9 +137,13 @@ def memory(results: Results) -> Iterator[str]:
     yield f"{heading('Private memory with idle containers')}\n{table(rows)}"
 
 
-def verdicts(results: Results) -> Iterator[str]:
+def promises(results: Results) -> Iterator[str]:
+    return verdicts(budgets.budgets(results))
+
+
+def verdicts(found: Iterable[Budget]) -> Iterator[str]:
     rows: list[Sequence[str]] = [("", "budget", "measured", "")]
-    rows += [(each.what, each.limit, each.measured, each.verdict) for each in budgets.budgets(results)]
+    rows += [(each.what, each.limit, each.measured, each.verdict) for each in found]
     yield f"{heading('Budgets')}\n{table(rows)}"
 
 

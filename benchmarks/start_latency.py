@@ -11,41 +11,21 @@ own mount namespace, so that what it mounts goes with it.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shlex
-import signal
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import machine
 import measuring
+import program
 import surroundings
 from contenders import CONTENDERS, KERNELBOX
 from measuring import Measuring, Settings, progress
+from program import RESULTS, natural, whole
 from results import Results
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # the tests' root file system is measured
-
-import busybox  # noqa: E402
-
-
-def whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
-
-
-def natural(text: str) -> int:
-    number = whole(text)
-    if not number:
-        raise ValueError
-    return number
 
 
 def arguments() -> argparse.Namespace:
@@ -67,15 +47,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of the random order")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[c.name for c in CONTENDERS], help="measure these")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / time.strftime("%Y-%m-%d-%H%M%S"))
+    parser.add_argument("--output", type=Path, default=RESULTS / time.strftime("%Y-%m-%d-%H%M%S"))
     return parser.parse_args()
-
-
-def keep_compiled(folder: Path) -> None:
-    """Python's compiled files are kept, as where a program is installed, whatever this user may write and whatever the
-    environment says."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
 def run(options: argparse.Namespace, scratch: Path, results: Results) -> None:
@@ -85,8 +58,8 @@ def run(options: argparse.Namespace, scratch: Path, results: Results) -> None:
     versions = {each.name: each.version for each in chosen if not each.missing()}
     results.machine.update(machine.facts(scratch, versions))
     results.settings.update(settings.facts(), command=shlex.join(sys.argv))
-    rootfs = busybox.build(scratch / "rootfs")
-    keep_compiled(scratch / "compiled")
+    rootfs = program.rootfs(scratch)
+    program.keep_compiled(scratch / "compiled")
     stolen = machine.StolenTime()
     with ExitStack() as stack:
         surroundings.prepare(stack, results.notes.append)
@@ -101,29 +74,5 @@ def run(options: argparse.Namespace, scratch: Path, results: Results) -> None:
         measuring.ask_ourselves(settings, rootfs, scratch / "ourselves", results)
 
 
-def main() -> None:
-    machine.complete_path()
-    surroundings.own_mount_namespace()
-    options = arguments()
-    results = Results()
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)  # before an hour is spent
-    except OSError as error:
-        sys.exit(f"{options.output}: {error.strerror}; choose another folder with --output")
-    interrupted = False
-    try:
-        with tempfile.TemporaryDirectory(prefix="kernelbox-benchmark-", ignore_cleanup_errors=True) as scratch:
-            run(options, Path(scratch), results)
-    except KeyboardInterrupt:
-        interrupted = True
-        results.notes.append("interrupted: not everything was measured")
-    except busybox.Missing as reason:
-        results.refuse("everything", "all", reason)
-    finally:
-        progress("")
-        print(f"{results.write(options.output)}\n\nRaw samples, table and picture: {options.output}")
-    sys.exit(128 + signal.SIGINT if interrupted else 0)
-
-
 if __name__ == "__main__":
-    main()
+    program.measure(arguments(), Results(), run)
