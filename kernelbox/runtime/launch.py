@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import signal
 import time
@@ -233,7 +232,15 @@ class Launch:
 
     def trace_later(self) -> Callable[[], tuple[TraceRow, ...]]:
         """What makes the trace rows when they are asked for: most runs are never explained."""
-        return functools.cache(functools.partial(rows_of, self.encoded, tuple(self.outcome.answers)))
+        encoded, answers = self.encoded, tuple(self.outcome.answers)
+        made: list[tuple[TraceRow, ...]] = []  # functools.cache would cost every launch 10 us
+
+        def rows() -> tuple[TraceRow, ...]:
+            if not made:
+                made.append(rows_of(encoded, answers))
+            return made[0]
+
+        return rows
 
     def record(self) -> dict[int, bytes]:
         """The counters of the exit record by their keys; repeated keys are joined."""

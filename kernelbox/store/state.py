@@ -2,7 +2,7 @@
 
 A change is one transaction, and durable when the call returns, unless `durable` is denied: then it is with the next
 change that is, and until then only a power cut can undo it. Nobody holds a lock longer than that. What the file
-says of a running container may be out of date at any time: the truth is `engine.recovery`'s, which compares it with the
+says of a running container may be out of date at any time: the truth is `engine.truth`'s, which compares it with the
 kernel and with the exit records.
 """
 
@@ -13,10 +13,11 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse, StoreError
 from kernelbox.store.container_record import ContainerRecord
@@ -27,6 +28,14 @@ VERSION = 1
 _PATIENCE_S = 10.0
 _JSON = ("command", "options", "labels", "usage")
 _COLUMNS = tuple(ContainerRecord.__dataclass_fields__)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM containers"
+_READ: Mapping[str, Callable[[str], object]] = {
+    **dict.fromkeys(_JSON, lambda text: {} if text == "{}" else json.loads(text)),  # empty ones are many
+    "command": lambda text: tuple(json.loads(text)),
+    **dict.fromkeys(("oom_killed", "stopped_by_user"), bool),
+}
+_READERS = tuple((at, _READ[name]) for at, name in enumerate(_COLUMNS) if name in _READ)
+"""Of the columns that SQLite keeps as another type."""
 
 _SCHEMA = f"""
 CREATE TABLE containers (
@@ -265,18 +274,15 @@ def _plain(value: object) -> object:
 
 
 def _select(cursor: sqlite3.Cursor, condition: str, values: tuple[object, ...]) -> list[ContainerRecord]:
-    rows = cursor.execute(f"SELECT {', '.join(_COLUMNS)} FROM containers WHERE {condition}", values)
+    rows = cursor.execute(f"{_SELECT} WHERE {condition}", values)
     return [_record_of(row) for row in rows]
 
 
-def _record_of(row: Sequence[object]) -> ContainerRecord:
-    fields = dict(zip(_COLUMNS, row, strict=True))
-    for name in _JSON:
-        fields[name] = {} if fields[name] == "{}" else json.loads(str(fields[name]))  # for lists of very many
-    fields["command"] = tuple(fields["command"])  # type: ignore[arg-type]
-    for name in ("oom_killed", "stopped_by_user"):
-        fields[name] = bool(fields[name])
-    return ContainerRecord(**fields)  # type: ignore[arg-type]
+def _record_of(row: Iterable[Any]) -> ContainerRecord:
+    values = list(row)
+    for at, read in _READERS:
+        values[at] = read(values[at])
+    return ContainerRecord(*values)
 
 
 def _event_of(row: Sequence[object]) -> Event:
