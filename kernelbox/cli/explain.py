@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,10 @@ from dataclasses import asdict
 from kernelbox.cli import launch_table
 from kernelbox.cli.request import EXPLAIN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
+from kernelbox.engine.container import Container
 from kernelbox.engine.engine import Engine
+from kernelbox.errors import Conflict, ContainerNotFound, ImageNotFound
+from kernelbox.runtime.trace import TraceRow
 
 __all__ = ["main"]
 
@@ -21,7 +25,10 @@ def main(words: Sequence[str]) -> int:
         request = read("explain", words, EXPLAIN_OPTIONS)
         if request is not None:
             with Engine() as box:
-                return _show_plan(box, request) if "plan" in request.own else _show_launch(box, request)
+                if "plan" in request.own:
+                    return _show_plan(box, request)
+                kept = None if request.command or request.given else _kept(box, request.image)
+                return _show_kept(kept, request) if kept else _show_launch(box, request)
     from kernelbox.cli.app import show_help
 
     return show_help("explain")
@@ -37,16 +44,40 @@ def _show_plan(box: Engine, request: Request) -> int:
     return 0
 
 
+def _kept(box: Engine, name: str) -> Container | None:
+    """The container of that name, where no image is called so: it is explained as it was started, and run no more."""
+    try:
+        box.images.get(name)
+    except ImageNotFound:
+        with contextlib.suppress(ContainerNotFound):
+            return box.containers.get(name)
+    return None
+
+
+def _show_kept(container: Container, request: Request) -> int:
+    trace = container.trace()
+    if not trace and "json" not in request.own:
+        raise Conflict(
+            f"nothing is known of how the container {container.name} was started: it is {container.status}",
+            hint=f"kernelbox start {container.name}",
+        )
+    _write(trace, request)
+    return 0
+
+
 def _show_launch(box: Engine, request: Request) -> int:
     session = Session(box, request, streams=(2, 2))
     try:
         return session.run()
     finally:
-        trace = session.trace()
-        if "json" in request.own:
-            _write_json([asdict(row) for row in trace])
-        elif trace:
-            sys.stdout.write(launch_table.trace_text(trace))
+        _write(session.trace(), request)
+
+
+def _write(trace: Sequence[TraceRow], request: Request) -> None:
+    if "json" in request.own:
+        _write_json([asdict(row) for row in trace])
+    elif trace:
+        sys.stdout.write(launch_table.trace_text(trace))
 
 
 def _write_json(rows: Sequence[object]) -> None:

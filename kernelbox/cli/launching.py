@@ -29,7 +29,9 @@ class About:
 
 RUN = About(
     "kernelbox run [OPTIONS] IMAGE [COMMAND] [ARG...]",
-    """Run a command in a new container, and remove the container when it has ended.
+    """Run a command in a new container, and wait for its end.
+
+The container is kept, with all it has written, until kernelbox rm; with --rm nothing is kept of it.
 
 IMAGE is host (this machine's own programs, copied on write), dir:PATH (a folder with a root file system) or bundle:PATH
 (an OCI bundle). Without COMMAND it is the image's own, for host a shell. What follows IMAGE belongs to the command.
@@ -43,15 +45,18 @@ such command, 128 and the number of the signal that ended it. Options are those 
     ),
 )
 EXPLAIN = About(
-    "kernelbox explain [OPTIONS] IMAGE [COMMAND] [ARG...]",
+    "kernelbox explain [OPTIONS] IMAGE [COMMAND] [ARG...], or kernelbox explain CONTAINER",
     """Run a command in a new container and show how: a row for each step of the start and the end, where it runs
 (outside, inside the new namespaces, or after the end), its system calls, when it began and how long it took.
 
-The steps go to standard output, what the command prints to standard error. Options are those of kernelbox run.""",
+The steps go to standard output, what the command prints to standard error. Options are those of kernelbox run.
+
+With the name of a container alone, in place of an image's: how that container was started last, and how it ended.""",
     (
         "kernelbox explain host true",
         "kernelbox explain --plan --memory 64m host true",
         "kernelbox explain --json host true | jq '.[].syscall'",
+        "kernelbox explain web",
     ),
 )
 CREATE = About(

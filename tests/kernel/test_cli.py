@@ -1,8 +1,7 @@
-"""`kernelbox run` and `explain` as a shell uses them: real processes, streams, exit codes, signals."""
+"""`kernelbox run` as a shell uses it: real processes, streams, exit codes, signals."""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -265,48 +264,6 @@ def test_a_killed_command_takes_its_container_along(image: str, tmp_path: Path) 
         process.kill()
         process.wait()
     # The fixture that looks for leaks sees that nothing of it is left.
-
-
-# -- explain ---------------------------------------------------------------------------------------------------------
-
-
-def test_explain_shows_each_step(image: str) -> None:
-    done = kernelbox("explain", image, "sh", "-c", "echo hello; exit 3")
-    lines = done.stdout.splitlines()
-    assert (done.returncode, done.stderr) == (3, "hello\n")
-    assert lines[0].startswith("started in ")
-    assert any("mount an overlay of 1 layer" in line and "fsmount" in line for line in lines)
-    assert any(" inside  run sh" in line and "execve" in line for line in lines)
-    assert any(line.strip().startswith("the command runs for ") for line in lines)
-
-
-def test_explain_as_json(image: str) -> None:
-    rows = json.loads(kernelbox("explain", "--json", image, "true").stdout)
-    assert [row["number"] for row in rows] == list(range(1, len(rows) + 1))
-    assert set(rows[0]) == {"number", "step", "where", "what", "syscall", "start_us", "duration_us", "errno"}
-    assert {"outside", "inside", "after"} == {row["where"] for row in rows}
-
-
-def test_explain_a_launch_that_fails(image: str) -> None:
-    done = kernelbox("explain", image, "nosuch")
-    assert done.returncode == 127
-    assert done.stdout.splitlines()[-1].endswith("failed: no such file or directory")
-    assert done.stderr.startswith("kernelbox: could not run nosuch: not found")
-
-
-def test_a_plan_is_shown_and_not_run(image: str, store: Path) -> None:
-    done = kernelbox("explain", "--plan", "--memory", "64m", image, "true")
-    assert done.returncode == 0
-    assert any(" group with " in line and "memory." in line for line in done.stdout.splitlines())
-    rows = json.loads(kernelbox("explain", "--plan", "--json", image, "true").stdout)
-    assert set(rows[0]) == {"number", "step", "where", "what", "syscall"}
-    assert not list((store / "runs").iterdir())
-
-
-def test_run_can_explain_itself(image: str) -> None:
-    done = kernelbox("run", "--rm", "--explain", image, "echo", "hello")
-    assert (done.returncode, done.stdout) == (0, "hello\n")
-    assert done.stderr.startswith("started in ")
 
 
 def test_the_store_can_be_unwritable(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
