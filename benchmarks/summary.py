@@ -36,13 +36,13 @@ class Summary:
 def left_off(count: int) -> tuple[int, float]:
     """How many of `count` ordered samples may be left off at each end so that the others still enclose the median with
     95 %, and with how many they do: the number of samples below a median is binomial. 0 where all are too few."""
-    tail, dropped = 0.5**count, 0
+    every, ways, tail, dropped = 1 << count, 1, 1, 0  # whole numbers: no float is as small as 0.5**10000
     while dropped + 1 < count / 2:
-        more = tail + math.comb(count, dropped + 1) * 0.5**count
-        if 1 - 2 * more < CONFIDENCE:
+        ways = ways * (count - dropped) // (dropped + 1)
+        if 1 - 2 * (tail + ways) / every < CONFIDENCE:
             break
-        tail, dropped = more, dropped + 1
-    return dropped, max(1 - 2 * tail, 0.0)
+        tail, dropped = tail + ways, dropped + 1
+    return dropped, max(1 - 2 * tail / every, 0.0)
 
 
 def summarise(samples: Sequence[float], unit: float = 1.0) -> Summary:
