@@ -59,7 +59,9 @@ def _exec(box: Engine, name: str, command: tuple[str, ...], values: Values) -> i
     )
     container = box.containers.get(name)
     if values.get("detach"):
-        container.begin_exec(command, options, detach=True).wait_started()
+        execution = container.begin_exec(command, options, detach=True)
+        execution.wait_started()
+        execution.detach()
         return 0
     if tty:
         from kernelbox.cli.terminal import check_keyboard
@@ -71,7 +73,7 @@ def _exec(box: Engine, name: str, command: tuple[str, ...], values: Values) -> i
     with contextlib.ExitStack() as stack:
         given = stack.enter_context(standard_input()) if interactive else None
         relay = stack.enter_context(Relay())
-        execution = container.begin_exec(command, options, input=given, on_output=output)
+        execution = container.begin_exec(command, options, input=given, on_output=output, capture=False)
         return _on_streams(execution, relay, output)
 
 

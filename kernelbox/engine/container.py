@@ -242,7 +242,8 @@ class Container:
     ) -> ExecResult:
         """One more process in it: `user`, `workdir`, `env`, `tty`, `privileged` as for docker exec. Waits for its end.
 
-        Raises Conflict where the container does not run or is paused, InvalidOption, StartError and its kinds."""
+        Raises Conflict where the container does not run or is paused, InvalidOption, StartError and its kinds,
+        RunInterrupted with the result so far."""
         execution = self.begin_exec(command, ExecOptions.make(**options), input=input, on_output=on_output)
         return execution.wait(timeout)
 
@@ -253,10 +254,12 @@ class Container:
         *,
         input: RunInput = None,
         on_output: OnOutput | None = None,
+        capture: bool = True,
         adopt: bool = True,
         detach: bool = False,
     ) -> Execution:
-        """The same, sent off; `detach`: nobody waits, and it goes on when this process ends."""
+        """The same, made ready; `detach`: nobody waits, and it goes on when this process ends. Without `capture` the
+        output is for `on_output` alone."""
         self.record = self.state.get(self.id)  # whether it runs its monitor knows best
         if self.record.status != "running":
             self._require(("running",), "exec in")
@@ -269,6 +272,7 @@ class Container:
             options,
             input=given,
             on_output=on_output,
+            capture=capture,
             adopt=adopt,
             lease=not detach,
         )

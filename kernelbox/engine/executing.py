@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -16,7 +17,7 @@ from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.preparation import filter_of
 from kernelbox.engine.result import Written, exit_code_of
 from kernelbox.engine.starting import explain_conflict
-from kernelbox.errors import InvalidOption, KernelBoxError, StartError
+from kernelbox.errors import InvalidOption, KernelBoxError, RunInterrupted, StartError
 from kernelbox.oci import capability_names
 from kernelbox.oci.runtime_spec import Config, ConsoleSize, Process, User
 from kernelbox.oci.units import format_duration
@@ -109,24 +110,54 @@ class ExecResult(Written):
 
 
 class Execution:
-    """An exec that has been sent off. `wait` ends it."""
+    """An exec that has been made ready. `wait_started` and `wait` send it off; `wait` or `detach` ends that."""
 
-    def __init__(self, launch: Launch, record: ContainerRecord, begun_ns: int) -> None:
+    def __init__(self, launch: Launch, record: ContainerRecord, command: str, begun_ns: int) -> None:
         self.id = secrets.token_hex(32)
         self.launch = launch
         self._record = record
+        self._command = command
         self._begun_ns = begun_ns
 
     def wait_started(self) -> None:
         """Returns once its program runs. Raises as `wait`."""
-        try:
+        with self._ended_on_error():
             self.launch.wait_started()
-        except StartError as error:
-            raise self._explained(error) from error
 
     def detach(self) -> None:
-        """Nobody waits for it any more: it goes on, if it was sent off without a lease."""
+        """Nobody waits for it any more: it goes on, if it was sent off without a lease. Idempotent."""
         self.launch.detach()
+
+    def wait(self, timeout: float | None = None) -> ExecResult:
+        """How it ended. When `timeout` seconds have passed, or on an interrupt, its first process is killed; others
+        that it has started go on in the container, and what they write is not waited for.
+
+        Where its first process ends by itself others may write on for two seconds, as with dockerd.
+
+        Raises StartError and its kinds, Conflict where the container does not run, RunInterrupted with the result so
+        far."""
+        with self._ended_on_error():
+            if not self.launch.wait(timeout):
+                self.launch.outcome.timed_out = True
+                self.launch.kill()
+                self.launch.wait()
+        return self._result()
+
+    @contextlib.contextmanager
+    def _ended_on_error(self) -> Iterator[None]:
+        try:
+            try:
+                yield
+            except BaseException:
+                self.launch.end()  # where it has ended with the error there is nothing to do
+                raise
+        except StartError as error:
+            raise self._explained(error) from error
+        except KeyboardInterrupt:
+            raise RunInterrupted(
+                f"interrupted: {self._command} was killed; the container {self._record.name} goes on",
+                result=self._result(),
+            ) from None
 
     def _explained(self, error: StartError) -> KernelBoxError:
         outside = len(self.launch.encoded.plan.outside)  # its first process may end between two of these steps
@@ -135,22 +166,7 @@ class Execution:
         status = "paused" if error.errno == errno.EBUSY else "exited"
         return explain_conflict(self._record.changed(status=status), "exec in")
 
-    def wait(self, timeout: float | None = None) -> ExecResult:
-        """How it ended. When `timeout` seconds have passed, or on an interrupt, its process is killed.
-
-        Raises StartError and its kinds, Conflict where the container does not run."""
-        try:
-            if not self.launch.wait(timeout):
-                self.launch.outcome.timed_out = True
-                self.launch.kill()
-                self.launch.wait()
-        except StartError as error:
-            raise self._explained(error) from error
-        except KernelBoxError:  # the launch has ended with it
-            raise
-        except BaseException:
-            self.launch.end()
-            raise
+    def _result(self) -> ExecResult:
         outcome = self.launch.outcome
         return ExecResult(
             exit_code_of(outcome.status, outcome.signal),
@@ -172,19 +188,21 @@ def begin_exec(
     *,
     input: bytes | int | None = None,
     on_output: OnOutput | None = None,
+    capture: bool = True,
     adopt: bool = True,
     lease: bool = True,
     fault: Fault | None = None,
 ) -> Execution:
-    """Sends it off. `input` is bytes to send, or a descriptor that it reads itself; with `adopt` false a terminal is
-    left to the caller; without `lease` it goes on when this process ends, and what it writes is lost;
-    `fault` is for tests.
+    """Makes it ready. `input` is bytes to send, or a descriptor that it reads itself; without `capture` the output is
+    for `on_output` alone; with `adopt` false a terminal is left to the caller; without `lease` it goes on when this
+    process ends, and what it writes is lost; `fault` is for tests.
 
     Raises InvalidOption, StoreError."""
     opened = box.opened()
     data = input if isinstance(input, bytes) else b""
     pipes = 0 if options.tty or not lease else int(bool(data)) | 6
-    encoded = _encoded(box, record, folder, tuple(box.words(command)), options, pipes, lease)
+    words = tuple(box.words(command))
+    encoded = _encoded(box, record, folder, words, options, pipes, lease)
     given = input if isinstance(input, int) else opened.null
     launch = Launch(
         opened.monitor,
@@ -194,12 +212,13 @@ def begin_exec(
         adopt=options.tty and adopt,
         input=data,
         on_output=on_output,
+        capture=capture,
         lease=lease,
         fault=fault,
     )
     begun_ns = time.monotonic_ns()  # the monitor says that it runs only when it has ended, if it is fast
     launch.begin()
-    return Execution(launch, record, begun_ns)
+    return Execution(launch, record, words[0], begun_ns)
 
 
 def _encoded(

@@ -6,14 +6,14 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from kernelbox.engine import truth
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import NOBODY, Kept, Prepared, prepare, wants_userns
-from kernelbox.errors import Conflict, StartError, StoreError
+from kernelbox.errors import Conflict, KernelBoxError, StartError, StoreError
 from kernelbox.native import lib
 from kernelbox.oci.units import parse_size
 from kernelbox.runtime.connection import OnOutput
@@ -81,27 +81,47 @@ def start(
             ready.token,
             descriptors,
             on_output=on_output,
+            capture=False,
             life=life_of(options, restarts),
             fault=fault,
         )
-        try:
-            launch.begin()
-            if attach:
-                launch.wait_started()
-            else:
-                launch.wait()  # that it runs is all there is to be told; the connection goes back
-        except StartError as error:
-            state.change(record.id, error=error.message, exit_code=error.exit_code)
-            raise
-    folder.write_trace(launch.first_answer.traced)
+        with _ended_on_error(launch):
+            try:
+                launch.begin()
+                if attach:
+                    launch.wait_started()
+                else:
+                    launch.wait()  # that it runs is all there is to be told; the connection goes back
+            except StartError as error:
+                state.change(record.id, error=error.message, exit_code=error.exit_code)
+                raise
+            folder.write_trace(launch.first_answer.traced)
+            _tell_running(state, folder, record, launch.pid, taken.number if taken else -1, restarts)
+    return launch
+
+
+@contextlib.contextmanager
+def _ended_on_error(launch: Launch) -> Iterator[None]:
+    """An interrupt leaves none that is just starting, nor one without whom it was to be attached to."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(KernelBoxError):  # what came first is raised
+            launch.end()
+        raise
+
+
+def _tell_running(
+    state: StateFile, folder: KeptFolder, record: ContainerRecord, pid: int, id_range: int, restarts: int
+) -> None:
     running = folder.running()
     state.change(
         record.id,
         "start",
         status="running",
-        pid=launch.outcome.pid,
+        pid=pid,
         process=running.identity if running else "",
-        id_range=taken.number if taken else -1,
+        id_range=id_range,
         started_at=time.time(),
         finished_at=0.0,
         exit_code=0,
@@ -112,7 +132,6 @@ def start(
         health="",
         usage={},
     )
-    return launch
 
 
 def unmark(box: Engine, folder: KeptFolder, record: ContainerRecord) -> None:

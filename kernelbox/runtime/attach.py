@@ -41,7 +41,6 @@ class Attach:
                 raise MonitorError("the monitor went away")
         answer = self._connection.answers()[0]
         if answer.kind == lib.KB_FAILED:
-            self._connection.abandon()
             what = "it does not run" if answer.error == errno.ESRCH else f"error {answer.error}"
             raise Conflict(f"could not attach to the container: {what}", status_found="exited")
         return self._connection.take_descriptor()
@@ -51,8 +50,8 @@ class Attach:
 
         Raises MonitorError where the monitor has gone; the container goes on then."""
         state = self._connection.converse(_TICK_MS, timeout_ms)
-        for stream, chunk in enumerate(self._connection.take_output(), 1):
-            if chunk:
+        for stream in (1, 2):
+            if chunk := self._connection.take_output(stream):
                 self._on_output(stream, chunk)
         if state & lib.KB_GONE:
             self.detach()
@@ -67,5 +66,4 @@ class Attach:
     def detach(self) -> None:
         """Nothing more comes; the container goes on. Idempotent."""
         if not self._over and not self._connection.closed:
-            self._connection.abandon()
             self._connection.close()

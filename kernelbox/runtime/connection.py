@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import array
 import errno
+import fcntl
 import os
 import struct
+import sys
+import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
@@ -87,12 +91,21 @@ def parse_answer(raw: bytes) -> Answer:
     )  # fmt: skip
 
 
+_TALK_SIZE = ffi.sizeof("struct kb_talk")
+_UNUSED = ffi.new("struct kb_talk *", {"inp": -1, "out": -1, "err": -1, "received_fd": -1})
+
+
 class Connection:
-    """Owns the socket; close it, or use it as a context manager. Not for two threads at once."""
+    """Owns the socket and our ends of the pipes; close it, or use it as a context manager. Not for two threads at once.
+
+    One that nobody holds any more is closed too: an interrupt may come between any two steps of whoever took it."""
+
+    _socket = -1
+    _talk = _UNUSED
 
     def __init__(self, socket: int) -> None:
         self._socket = socket
-        self._talk = ffi.new("struct kb_talk *")
+        self._talk = ffi.new("struct kb_talk *", _UNUSED[0])
         self._out = _new_buffer("char[]", _BUFFER)
         self._err = _new_buffer("char[]", _BUFFER)
         self._reply = _new_buffer("char[]", _REPLY)
@@ -106,8 +119,13 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if self._socket >= 0 and not finalizing():  # at the interpreter's end there is no `os`
+            self.close()
+
     def close(self) -> None:
         """Ends the connection, and with it every container that was leased on it. Idempotent."""
+        self.abandon()
         socket, self._socket = self._socket, -1
         if socket >= 0:
             os.close(socket)
@@ -120,6 +138,11 @@ class Connection:
     def sent(self) -> bool:
         """Whether the request that was begun last has gone to the monitor."""
         return bool(self._talk.sent)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last answer has come; somebody may still write to the pipes."""
+        return bool(self._talk.finished)
 
     def begin(
         self,
@@ -138,14 +161,13 @@ class Connection:
         data = ffi.from_buffer("char[]", message)
         given = ffi.from_buffer("char[]", input) if input else ffi.NULL
         self._keep = (passed, data, given, message, input)
-        ffi.memmove(self._talk, _ZERO, _TALK_SIZE)
+        ffi.memmove(self._talk, _UNUSED, _TALK_SIZE)
         talk = self._talk
         talk.socket, talk.request, talk.size = self._socket, data, len(message)
         talk.fds, talk.count, talk.pipes = passed, len(descriptors), pipes
         talk.uid, talk.gid = owner
         talk.out_buffer, talk.err_buffer, talk.buffer_size = self._out, self._err, _BUFFER
         talk.input, talk.input_size, talk.adopt = given, len(input), adopt
-        talk.inp = talk.out = talk.err = talk.received_fd = -1
         talk.reply, talk.reply_size = self._reply, _REPLY
 
     def converse(self, tick_ms: int, timeout_ms: int) -> int:
@@ -164,13 +186,26 @@ class Connection:
         self.close()
         raise KernelError(-result, "talk to the monitor")
 
-    def take_output(self) -> tuple[bytes, bytes]:
-        """What has come on the two streams since the last call."""
+    def take_output(self, stream: int) -> bytes:
+        """What has come on the stream 1 or 2 since the last call."""
         talk = self._talk
-        out = ffi.buffer(self._out, talk.out_used)[:] if talk.out_used else b""
-        err = ffi.buffer(self._err, talk.err_used)[:] if talk.err_used else b""
-        talk.out_used = talk.err_used = 0
-        return out, err
+        if stream == 1:
+            chunk = ffi.buffer(self._out, talk.out_used)[:] if talk.out_used else b""
+            talk.out_used = 0
+        else:
+            chunk = ffi.buffer(self._err, talk.err_used)[:] if talk.err_used else b""
+            talk.err_used = 0
+        return chunk
+
+    def waiting(self) -> int:
+        """How many bytes are in the pipes that we read."""
+        count = array.array("i", [0])
+        total = 0
+        for descriptor in (self._talk.out, self._talk.err):
+            if descriptor >= 0:
+                fcntl.ioctl(descriptor, termios.FIONREAD, count)
+                total += count[0]
+        return total
 
     def take_descriptor(self) -> int:
         """A descriptor that came with an answer, now the caller's; -1 where none came."""
@@ -208,7 +243,5 @@ class Connection:
                 raise MonitorError("the monitor closed the connection")
 
 
-_TALK_SIZE = ffi.sizeof("struct kb_talk")
-_ZERO = bytes(_TALK_SIZE)
 _INTERRUPTED = errno.EINTR
 _GONE = (errno.EPIPE, errno.ECONNRESET)

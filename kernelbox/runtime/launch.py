@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import time
@@ -22,6 +23,8 @@ __all__ = ["Launch", "Outcome", "rows_of"]
 _TICK_MS = 50
 _LONGEST_MS = 200
 """Python is asked this often whether a signal came: one that arrives just before poll(2) does not end it."""
+_GRACE_S = 2.0
+"""So long processes that outlive the first one may go on writing to whoever waits for it: dockerd's, for the same."""
 _MAX_CAPTURED = 256 << 20
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
 _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.ETXTBSY, errno.EINVAL, errno.ELIBBAD)
@@ -49,8 +52,8 @@ class Outcome:
 
 
 class Launch:
-    """Send once with `begin`, then `wait`. Streams that the plan has as pipes are read here; a terminal is with
-    `adopt`, and else the caller's (`terminal`, after `wait_started`).
+    """Send once with `begin`, then `wait`. Streams that the plan has as pipes are read here, and kept with `capture`; a
+    terminal is with `adopt`, and else the caller's (`terminal`, after `wait_started`).
 
     `descriptors` are those of `encoded.names`, in that order; they stay the caller's. With `life` the container is kept
     (and `lease` has no meaning): where its plan has no pipes everything is over once it runs, and where it has, they
@@ -67,6 +70,7 @@ class Launch:
         adopt: bool = False,
         input: bytes = b"",
         on_output: OnOutput | None = None,
+        capture: bool = True,
         lease: bool = True,
         fault: Fault | None = None,
         life: Life | None = None,
@@ -82,6 +86,7 @@ class Launch:
         self._descriptors = descriptors
         self._input = input
         self._on_output = on_output
+        self._capture = capture
         self._lease = lease
         self._adopt = adopt
         self._fault = fault
@@ -89,6 +94,9 @@ class Launch:
         self._adopt_pid = adopt_pid
         self._owner = owner
         self._captured = 0
+        self._grace = _GRACE_S
+        self._killed = False
+        self._ending = False
         self._plan_file = -1
         self._connection: Connection | None = None
 
@@ -98,12 +106,12 @@ class Launch:
         return self.outcome.pid
 
     def begin(self) -> None:
-        """Sends the plan and looks at the first thing that happens."""
-        self._connection = self._monitor.take()
+        """Makes the request ready; what waits sends it."""
         try:
+            self._connection = self._monitor.take()
             self._send()
         except BaseException:
-            self._connection.close()
+            self._drop()
             raise
 
     def _send(self) -> None:
@@ -155,23 +163,46 @@ class Launch:
     def wait(self, timeout: float | None = None) -> bool:
         """Moves output until the container has ended (true) or `timeout` seconds have passed (false).
 
+        What the first process has written has come then. Others may outlive it and write on: they are listened to for
+        two seconds, or until `timeout` has passed, and not at all where the first one was killed.
+
         Raises StartError, CommandNotFound or CommandNotExecutable where it could not be started; MonitorError where the
         monitor went away under it. KeyboardInterrupt passes through: `kill`, then `wait` again."""
-        assert self._connection is not None
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while not self.ended:
-            left = _LONGEST_MS
-            if deadline is not None:
-                left = min(left, max(0, round((deadline - time.monotonic()) * 1000)))
-            state = self._connection.converse(_TICK_MS if self._on_output else -1, left)
-            self._take_output()
+            state = self._converse(deadline)
             if state & lib.KB_DONE:
                 self._finish()
             elif state & lib.KB_GONE:
                 self._gone()
-            elif state & lib.KB_TICK and deadline is not None and time.monotonic() >= deadline:
+            elif state & lib.KB_TICK and time.monotonic() >= deadline:
                 return False
         return True
+
+    def _converse(self, deadline: float) -> int:
+        """Moves bytes for a moment. KB_* bits; KB_DONE also where the streams are not listened to any longer."""
+        assert self._connection is not None
+        connection, begun, late = self._connection, time.monotonic(), self._connection.finished
+        longest = _TICK_MS if self._killed else _LONGEST_MS
+        left = longest if deadline == math.inf else min(longest, max(0, round((deadline - begun) * 1000)))
+        state = connection.converse(_TICK_MS if self._on_output else -1, left)
+        if late:
+            self._grace -= time.monotonic() - begun  # without the time that a slow reader of the output takes
+        self._take_output()
+        over = self._killed or self._grace <= 0 or time.monotonic() >= deadline
+        if over and connection.finished and not state & lib.KB_DONE:
+            self._take_rest()
+            return int(lib.KB_DONE)
+        return state
+
+    def _take_rest(self) -> None:
+        """What is in the pipes now. What the first process wrote is; others may write for ever."""
+        assert self._connection is not None
+        left = taken = self._connection.waiting()
+        while left > 0 and taken:
+            self._connection.converse(-1, 0)
+            taken = self._take_output()
+            left -= taken
 
     def wait_started(self) -> None:
         """Returns once the program runs (or has already ended); `terminal` is then its terminal, if it has one.
@@ -183,8 +214,12 @@ class Launch:
             self._take_output()  # a program may fill its pipe before we have read that it runs
             if state & lib.KB_GONE:
                 self._gone()
+                if self.ended:
+                    return
         answer = self._connection.answers()[0]
-        self.terminal = self._connection.take_descriptor()
+        descriptor = self._connection.take_descriptor()
+        if descriptor >= 0:
+            self.terminal = descriptor
         if answer.kind == lib.KB_FAILED:
             self.wait()
         self.outcome.pid = answer.pid
@@ -198,32 +233,40 @@ class Launch:
     def kill(self, number: int = 9) -> None:
         """Sends a signal to the first process; with 9 everything in the container ends. May be called from any
         thread."""
+        self._killed |= number == signal.SIGKILL
         self._monitor.signal(self._token, number)
 
     def end(self) -> None:
         """Kills the container and waits until it has gone; nobody is told of output any more. Interrupts do not shorten
-        that. One whose request has not been sent never begins. Raises as `wait` does."""
-        assert self._connection is not None
+        that. One whose request has not been sent never begins. Idempotent. Raises as `wait` does."""
         self._on_output = None
-        if not self._connection.sent:
-            self._close_plan_file()
-            self._connection.close()
-            self.outcome.signal, self.ended = signal.SIGKILL, True
-        while not self.ended and not self._connection.closed:
+        self._killed = self._ending = True
+        while not self.ended:
             try:
-                if not self.outcome.pid:  # until the monitor knows it there is nothing to kill
+                if self._connection is None or self._connection.closed or not self._connection.sent:
+                    self._never_begin()
+                elif not self.outcome.pid:  # until the monitor knows it there is nothing to kill
                     self.wait_started()
-                self.kill()
-                self.wait()
+                else:
+                    self._monitor.signal(self._token, signal.SIGKILL, stopping=True)
+                    self.wait()
             except KeyboardInterrupt:
                 continue
 
+    def _never_begin(self) -> None:
+        self._drop()
+        self.outcome.signal = signal.SIGKILL
+        self.outcome.started_ns = self.outcome.ended_ns = time.monotonic_ns()
+        self.ended = True
+
     def detach(self) -> None:
         """For a kept container: it goes on, and nothing more comes of it. Idempotent."""
-        assert self._connection is not None
-        if not self.ended and not self._connection.closed:
-            self._close_plan_file()
-            self._connection.abandon()
+        if not self.ended:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._close_plan_file()
+        if self._connection is not None:
             self._connection.close()
 
     def trace(self) -> tuple[TraceRow, ...]:
@@ -251,18 +294,27 @@ class Launch:
                     found[key] = found.get(key, b"") + content
         return found
 
-    def _take_output(self) -> None:
+    def _take_output(self) -> int:
+        """How many bytes there were."""
         assert self._connection is not None
-        for stream, chunk in enumerate(self._connection.take_output(), 1):
+        taken = 0
+        for stream in (1, 2):
+            chunk = self._connection.take_output(stream)
             if not chunk:
                 continue
-            if self._captured < _MAX_CAPTURED:
-                (self.outcome.out if stream == 1 else self.outcome.err).append(chunk)
-                self._captured += len(chunk)
-            else:
-                self.outcome.truncated = True
+            taken += len(chunk)
+            if self._capture:
+                self._keep(stream, chunk)
             if self._on_output:
                 self._on_output(stream, chunk)
+        return taken
+
+    def _keep(self, stream: int, chunk: bytes) -> None:
+        if self._captured < _MAX_CAPTURED:
+            (self.outcome.out if stream == 1 else self.outcome.err).append(chunk)
+            self._captured += len(chunk)
+        else:
+            self.outcome.truncated = True
 
     def _finish(self) -> None:
         assert self._connection is not None
@@ -274,6 +326,7 @@ class Launch:
         outcome.status = None if last.signal else last.status
         outcome.signal, outcome.user_us, outcome.system_us = last.signal, last.user_us, last.system_us
         outcome.largest = last.max_rss_kb * 1024
+        self._connection.abandon()  # somebody may still write to the pipes
         self.ended = True
         self._monitor.give(self._connection)
         if last.kind == lib.KB_FAILED:
@@ -282,12 +335,13 @@ class Launch:
     def _gone(self) -> None:
         assert self._connection is not None
         answered = self._connection.answers()
-        self._close_plan_file()
-        self._connection.abandon()
-        self._connection.close()
+        self._drop()
         if answered or not self._connection.unread:  # it may have begun, and nothing is to be done twice
             fate = "goes on" if self._life else "was ended with it"
             raise MonitorError(f"the monitor ended while the container ran; the container {fate}")
+        if self._ending:
+            self._never_begin()
+            return
         self._connection = self._monitor.renew()
         self._send()
 
