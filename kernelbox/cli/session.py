@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import IO
 
 from kernelbox.cli.deadline import Deadline
 from kernelbox.cli.failures import BROKEN_PIPE, say
@@ -50,21 +51,23 @@ class Session:
         request, output = self._request, Output(self._streams)
         if request.options.interactive:
             with standard_input() as given:
-                run = self._box.begin(request.image, request.command, request.options, input=given, on_output=output)
-                self._wait_started(run)
+                run = self._begun(output, given)
         else:
-            run = self._box.begin(request.image, request.command, request.options, on_output=output)
-            self._wait_started(run)
+            run = self._begun(output, None)
         relay.attach(run.launch)
         with Deadline(run.launch, request.options.timeout) as deadline:
             output.attach(run.launch)
             result = run.wait(None)
         return deadline.judged(result), output.failure
 
-    def _wait_started(self, run: Run) -> None:
-        self._run = run
+    def _begun(self, output: Output, given: IO[bytes] | None) -> Run:
+        request = self._request
+        run = self._run = self._box.begin(
+            request.image, request.command, request.options, input=given, on_output=output, capture=False
+        )
         with run.starting():
             run.launch.wait_started()
+        return run
 
     def _on_terminal(self, relay: Relay) -> tuple[RunResult, OSError | None]:
         from kernelbox.cli import terminal

@@ -40,9 +40,6 @@ class Output:
         if self._launch is None:
             self._early.append((stream, chunk))
             return
-        outcome = self._launch.outcome
-        outcome.out.clear()  # what was shown need not be kept: output may be endless
-        outcome.err.clear()
         if self.failure is not None:
             return
         try:

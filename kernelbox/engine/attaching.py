@@ -82,10 +82,7 @@ class Attachment:
     def _step(self) -> bool:
         try:
             if isinstance(self._source, Launch):
-                ended = self._source.wait(0.2)
-                self._source.outcome.out.clear()  # who is attached has got it, and it may be endless
-                self._source.outcome.err.clear()
-                return ended
+                return self._source.wait(0.2)
             return self._source.wait() is not None
         except MonitorError:
             return self._attach_again()

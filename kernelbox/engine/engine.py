@@ -176,12 +176,14 @@ class Engine:
         *,
         input: RunInput = None,
         on_output: OnOutput | None = None,
+        capture: bool = True,
         fault: Fault | None = None,
         adopt: bool = True,
     ) -> Run:
-        """A run that has been sent off, from options that are ready. Its `wait` must be called, once.
+        """A run that has been made ready, from options that are. Its `wait` must be called, once.
 
-        With `adopt` false a terminal is left to the caller (TerminalRun)."""
+        Without `capture` the output is for `on_output` alone; with `adopt` false a terminal is left to the caller
+        (TerminalRun)."""
         found = self.images.get(image)
         monitor = self._open()
         words = _words(command)
@@ -191,7 +193,7 @@ class Engine:
             if options.name:
                 self._check_name(options.name)
                 undo.enter_context(hold_name(self.paths.root / "names", options.name))
-            return self._launch(found, words, options, input, on_output, monitor, undo, fault, adopt)
+            return self._launch(found, words, options, input, on_output, monitor, undo, fault, adopt, capture)
 
     def _check_name(self, name: str) -> None:
         """Raises NameInUse where a kept container has it."""
@@ -212,6 +214,7 @@ class Engine:
         undo: contextlib.ExitStack,
         fault: Fault | None,
         adopt: bool,
+        capture: bool,
     ) -> Run:
         given, data = self._standard_input(input)
         taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
@@ -226,6 +229,7 @@ class Engine:
             adopt=prepared.terminal and adopt,
             input=data,
             on_output=on_output,
+            capture=capture,
             fault=fault,
             owner=prepared.target.owner,
         )
