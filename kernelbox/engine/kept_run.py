@@ -39,20 +39,26 @@ def wait_attached(
 
     Raises as `Container.start`, Conflict where it runs already, RunInterrupted with the result so far."""
     begun, started_at = time.monotonic(), time.time()
-    output = _Output(on_output)
+    output = _Output()
     timed_out = interrupted = False
-    with contextlib.closing(container.start_attached(on_output=output)) as attachment:
+    attachment = None
+    with contextlib.ExitStack() as stack:
         try:
+            attachment = stack.enter_context(contextlib.closing(container.start_attached(on_output=output)))
+            if on_output:
+                output.show(on_output)
             with contextlib.nullcontext() if input is None else _given(attachment, input):
                 timed_out = not attachment.wait(timeout)
+            if timed_out:
+                _kill(container, attachment)
         except BaseException as error:
+            if attachment is None:
+                raise
             interrupted = isinstance(error, KeyboardInterrupt)
             output.shown = None
             _kill(container, attachment)
             if not interrupted:  # it is of on_output
                 raise
-        if timed_out:
-            _kill(container, attachment)
     result = history.last = _result(container, output, started_at, time.monotonic() - begun, timed_out=timed_out)
     if interrupted:
         raise RunInterrupted(f"interrupted: the container {container.name} was killed, and is kept", result=result)
@@ -72,28 +78,38 @@ def start_with_input(container: Container, input: bytes) -> None:
 class _Output:
     """Keeps what comes, up to a limit, and has it shown."""
 
-    def __init__(self, shown: OnOutput | None) -> None:
-        self.shown = shown
+    def __init__(self) -> None:
+        self.shown: OnOutput | None = None
         self.truncated = False
-        self._streams: dict[int, list[bytes]] = {1: [], 2: []}
+        self._chunks: list[tuple[int, bytes]] = []
         self._size = 0
 
     def __call__(self, stream: int, chunk: bytes) -> None:
         if self._size < _MOST_CAPTURED:
-            self._streams[stream].append(chunk)
+            self._chunks.append((stream, chunk))
             self._size += len(chunk)
         else:
             self.truncated = True
         if self.shown:
             self.shown(stream, chunk)
 
+    def show(self, shown: OnOutput) -> None:
+        """What has come until now, and what will."""
+        self.shown = shown
+        for stream, chunk in self._chunks:
+            shown(stream, chunk)
+
     def of(self, stream: int) -> bytes:
-        return b"".join(self._streams[stream])
+        return b"".join(chunk for number, chunk in self._chunks if number == stream)
 
 
 def _kill(container: Container, attachment: Attachment) -> None:
-    container.send(_SIGKILL, stopping=True)
-    attachment.wait()
+    """Returns when it has ended; interrupts do not shorten that."""
+    ended = False
+    while not ended:
+        with contextlib.suppress(KeyboardInterrupt):
+            container.send(_SIGKILL, stopping=True)
+            ended = attachment.wait()
 
 
 @contextlib.contextmanager
