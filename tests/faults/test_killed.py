@@ -17,6 +17,7 @@ from waiting import wait_until
 
 from kernelbox import Engine
 from kernelbox.engine.job import Job
+from kernelbox.engine.options import RunOptions
 from kernelbox.errors import MonitorError
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("orphans")]
@@ -192,4 +193,20 @@ def test_everybody_is_killed(store: Path, image: str) -> None:
         (monitor,) = monitors_of(store)
         for pid in (monitor, *sweepers_of(monitor), engine.pid):
             os.kill(pid, signal.SIGKILL)
+    works_and_is_clean(store, image)
+
+
+def test_what_a_killed_monitor_has_not_read_is_not_begun_anew_to_be_ended(store: Path, image: str) -> None:
+    with Engine(root=store) as box:
+        box.run(image, ["true"])
+        (monitor,) = monitors_of(store)
+        run = box.begin(image, ["sleep", "infinity"], RunOptions.make())
+        os.kill(monitor, signal.SIGSTOP)
+        run.launch.send()
+        os.kill(monitor, signal.SIGKILL)
+        with pytest.raises(KeyboardInterrupt), run.starting():
+            raise KeyboardInterrupt
+        assert run.launch.ended
+        wait_until(lambda: monitor not in monitors_of(store))
+        assert not monitors_of(store), "there was no need for another one"
     works_and_is_clean(store, image)
