@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelbox.engine import ending, health, starting, truth
 from kernelbox.engine.container import Container
+from kernelbox.engine.exec_inspect import Executions
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.names import new_name
 from kernelbox.engine.options import RunOptions
@@ -39,6 +40,7 @@ class Containers:
         self.state = StateFile(box.paths.state)
         self._folder = box.paths.containers
         self.exec_plans: RecentPlans[EncodedPlan] = RecentPlans()
+        self.executions = Executions()
 
     def close(self) -> None:
         self.state.close()

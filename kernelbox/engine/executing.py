@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kernelbox.engine import option_values, spec_process, users
+from kernelbox.engine.exec_inspect import Asked
 from kernelbox.engine.images import read_beneath
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.preparation import filter_of
@@ -84,6 +85,8 @@ class ExecResult(Written):
     """Seconds from when it was asked for to its end."""
     trace_rows: Callable[[], tuple[TraceRow, ...]] = dataclasses.field(repr=False, compare=False)
     timed_out: bool = False
+    asked: Asked | None = dataclasses.field(default=None, repr=False, compare=False)
+    pid: int = dataclasses.field(default=0, repr=False, compare=False)
 
     @property
     def output(self) -> bytes:
@@ -96,6 +99,11 @@ class ExecResult(Written):
     def __iter__(self) -> Iterator[int | bytes]:
         yield self.exit_code
         yield self.output
+
+    def inspect(self) -> dict[str, object]:
+        """As `Execution.inspect`, after its end."""
+        assert self.asked is not None
+        return self.asked.document(running=False, pid=self.pid, exit_code=self.exit_code)
 
     def explain(self) -> pd.DataFrame:
         """Its steps with their times, as `RunResult.explain`."""
@@ -112,11 +120,11 @@ class ExecResult(Written):
 class Execution:
     """An exec that has been made ready. `wait_started` and `wait` send it off; `wait` or `detach` ends that."""
 
-    def __init__(self, launch: Launch, record: ContainerRecord, command: str, begun_ns: int) -> None:
-        self.id = secrets.token_hex(32)
+    def __init__(self, launch: Launch, record: ContainerRecord, begun_ns: int, asked: Asked) -> None:
+        self.id = asked.id
+        self.asked = asked
         self.launch = launch
         self._record = record
-        self._command = command
         self._begun_ns = begun_ns
 
     def wait_started(self) -> None:
@@ -155,9 +163,27 @@ class Execution:
             raise self._explained(error) from error
         except KeyboardInterrupt:
             raise RunInterrupted(
-                f"interrupted: {self._command} was killed; the container {self._record.name} goes on",
+                f"interrupted: {self.asked.command[0]} was killed; the container {self._record.name} goes on",
                 result=self._result(),
             ) from None
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has been started and its end is not known yet: to whoever waits for it or, where nobody
+        does, to the monitor."""
+        if not self.launch.pid or self.launch.ended:
+            return False
+        return (self.asked.output and self.launch.attended) or self.launch.alive
+
+    def inspect(self) -> dict[str, object]:
+        """Docker's `GET /exec/{id}/json` (ExecInspectResponse), at any time and from any thread: `Pid` is the machine's
+        number of its process, also after its end, and 0 where it was never started. `ExitCode` is None until `wait` has
+        been told, and so for ever where nobody waits."""
+        pid, running, outcome = self.launch.pid, self.running, self.launch.outcome
+        code = outcome.failed_code
+        if code is None and self.launch.ended:
+            code = exit_code_of(outcome.status, outcome.signal)
+        return self.asked.document(running=running, pid=pid, exit_code=code)
 
     def _explained(self, error: StartError) -> KernelBoxError:
         outside = len(self.launch.encoded.plan.outside)  # its first process may end between two of these steps
@@ -176,6 +202,8 @@ class Execution:
             (outcome.ended_ns - self._begun_ns) / 1e9,
             self.launch.trace_later(),
             outcome.timed_out,
+            self.asked,
+            outcome.pid,
         )
 
 
@@ -218,7 +246,13 @@ def begin_exec(
     )
     begun_ns = time.monotonic_ns()  # the monitor says that it runs only when it has ended, if it is fast
     launch.begin()
-    return Execution(launch, record, words[0], begun_ns)
+    has_input = bool(data) or given != opened.null or (options.tty and not adopt)
+    asked = Asked(
+        secrets.token_hex(32), record.id, words, options.user or "", options.tty, options.privileged, has_input, lease
+    )
+    execution = Execution(launch, record, begun_ns, asked)
+    box.containers.executions.add(execution)
+    return execution
 
 
 def _encoded(

@@ -45,7 +45,10 @@ def known(container: Container, *, size: bool = False) -> inspect.Known:
         image = EMPTY
     found = health_in(container.folder.path)
     return inspect.Known(
-        image=image, sizes=sizes(container) if size else None, health=found.document() if found else None
+        image=image,
+        sizes=sizes(container) if size else None,
+        health=found.document() if found else None,
+        exec_ids=container.box.containers.executions.running(container.id),
     )
 
 

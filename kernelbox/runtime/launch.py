@@ -46,6 +46,8 @@ class Outcome:
     """Bytes of the largest process, resident."""
     timed_out: bool = False
     truncated: bool = False
+    failed_code: int | None = None
+    """Where it could not be started: the exit code that says why."""
     out: list[bytes] = field(default_factory=list)
     err: list[bytes] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -102,8 +104,22 @@ class Launch:
 
     @property
     def pid(self) -> int:
-        """The first process, once it runs; 0 before."""
-        return self.outcome.pid
+        """The first process, once it runs; 0 before. May be asked from any thread."""
+        if self.outcome.pid or self.ended or self._connection is None:
+            return self.outcome.pid
+        told = self._connection.answers()
+        # Where it has ended in this moment the connection may be another launch's by now.
+        return self.outcome.pid or (told[0].pid if told and not self.ended else 0)
+
+    @property
+    def attended(self) -> bool:
+        """Whether its end is told on our connection. May be asked from any thread."""
+        return self._connection is not None and not self._connection.closed
+
+    @property
+    def alive(self) -> bool:
+        """Whether the monitor has it; for those that nobody waits for. May be asked from any thread."""
+        return self._monitor.signal(self._token, 0)
 
     def begin(self) -> None:
         """Makes the request ready; what waits sends it."""
@@ -330,7 +346,9 @@ class Launch:
         self.ended = True
         self._monitor.give(self._connection)
         if last.kind == lib.KB_FAILED:
-            raise self._start_error(last)
+            error = self._start_error(last)
+            outcome.failed_code = error.exit_code
+            raise error
 
     def _gone(self) -> None:
         assert self._connection is not None

@@ -17,7 +17,8 @@ from waiting import wait_until
 
 from kernelbox import Engine
 from kernelbox.engine.container import Container
-from kernelbox.errors import KernelBoxError, StoreError
+from kernelbox.engine.executing import ExecOptions
+from kernelbox.errors import KernelBoxError, MonitorError, StoreError
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("orphans")]
 
@@ -128,6 +129,18 @@ def test_it_is_not_started_again_without_its_neighbour(box: Engine, store: Path,
     (shared / "go").touch()
     wait_until(lambda: container.reload().status == "exited")
     assert "it could not be started again: no such process" in container.record.error
+
+
+def test_its_monitor_is_killed_under_an_exec(box: Engine, store: Path, image: str) -> None:
+    execution = box.containers.run(image, ["sleep", "infinity"]).begin_exec(["sleep", "infinity"], ExecOptions())
+    execution.wait_started()
+    pid = execution.launch.pid
+    assert execution.inspect()["Running"]
+    kill_monitor(box, store)
+    with pytest.raises(MonitorError):
+        execution.wait()
+    shown = execution.inspect()
+    assert (shown["Running"], shown["Pid"], shown["ExitCode"]) == (False, pid, None)
 
 
 @pytest.mark.parametrize("policy", ["always", "on-failure"])
