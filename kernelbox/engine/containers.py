@@ -19,7 +19,7 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.ready import RecentPlans
 from kernelbox.engine.showing import ContainerList
 from kernelbox.engine.whole_paths import whole_image, whole_options
-from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError, StoreError
 from kernelbox.runtime.monitor import Monitor
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.state import Event, StateFile
@@ -86,9 +86,9 @@ class Containers:
         self.state.add(record)
         try:
             folder.make()
-        except OSError as error:
+        except StoreError:
             self.state.remove(record.id)
-            raise KernelBoxError(f"could not make {folder.path}: {error.strerror}") from error
+            raise
         return Container(self, record)
 
     def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -13,7 +14,7 @@ from kernelbox.engine.images import Image
 from kernelbox.engine.preparation import Prepared
 from kernelbox.engine.result import RunResult, exit_code_of, usage_of
 from kernelbox.engine.traffic import traffic_of
-from kernelbox.errors import KernelBoxError, RunInterrupted
+from kernelbox.errors import KernelBoxError, KernelError, RunInterrupted
 from kernelbox.linux import cgroups
 from kernelbox.runtime.compile import NETWORK_KEY
 from kernelbox.runtime.launch import Launch
@@ -114,12 +115,15 @@ class Job:
         self.result: RunResult | None = None
         self._run = run
         self._error: BaseException | None = None
-        with run.starting():
-            run.launch.send()
         self._thread = threading.Thread(
             target=self._wait, args=(timeout,), name=f"kernelbox {self.container.name}", daemon=True
         )
-        self._thread.start()
+        try:
+            with run.starting():
+                run.launch.send()
+                self._thread.start()
+        except RuntimeError as error:  # Python's word for EAGAIN
+            raise KernelError(errno.EAGAIN, "start a thread that waits for", self.container.name) from error
 
     def _wait(self, timeout: float | None) -> None:
         try:

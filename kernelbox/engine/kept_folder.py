@@ -58,8 +58,14 @@ class KeptFolder:
         return self.path / "log.json"
 
     def make(self) -> None:
-        self.path.mkdir(mode=0o700)
-        (self.path / "rootfs").mkdir(mode=0o755)
+        """Whole or not at all. Raises StoreError."""
+        with self._explained():
+            self.path.mkdir(mode=0o700)
+            try:
+                (self.path / "rootfs").mkdir(mode=0o755)
+            except OSError:
+                self.path.rmdir()
+                raise
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,19 +89,16 @@ class KeptFolder:
         groups = [[str(each.path), each.version, list(each.controllers)] for each in prepared.target.groups]
         limits = dict(prepared.limits.applied)
         notes = {"groups": groups, "counters": counters, "ids": id_range, "limits": limits, "beside": dict(beside)}
-        try:
-            self._write("config.json", json.dumps(prepared.config.to_json(), indent=1))
-            self._write("start.json", json.dumps({**notes, "notes": prepared.limits.notes}))
+        with self._explained():
+            self._write("config.json", json.dumps(prepared.config.to_json(), indent=1).encode())
+            self._write("start.json", json.dumps({**notes, "notes": prepared.limits.notes}).encode())
             for name in (_EXIT, "running"):
                 (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise StoreError(f"could not write to {self.path}: {reason}", hint="see that its disk has room") from error
 
     def write_trace(self, traced: bytes) -> None:
         """When each operation of its start was done, for whoever wants it explained."""
-        with contextlib.suppress(FileNotFoundError):  # one that is removed at its end may have ended
-            (self.path / _TRACE).write_bytes(traced)
+        with self._explained(), contextlib.suppress(FileNotFoundError):  # one that is removed at its end may have ended
+            self._write(_TRACE, traced)
 
     def trace(self) -> bytes:
         """Empty for a container that was never started."""
@@ -109,12 +112,21 @@ class KeptFolder:
         path = self.path / "start.json"
         found = json.loads(path.read_bytes())
         found["groups"] = [[str(each.path), each.version, list(each.controllers)] for each in groups]
-        self._write("start.json", json.dumps(found))
+        with self._explained():
+            self._write("start.json", json.dumps(found).encode())
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         fresh = self.path / f"{name}.new"
-        fresh.write_text(text)
+        fresh.write_bytes(content)
         fresh.replace(self.path / name)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StoreError(f"could not write to {self.path}: {reason}", hint="see that its disk has room") from error
 
     def config(self) -> Config:
         """Raises StoreError where there is none, or one that is damaged."""

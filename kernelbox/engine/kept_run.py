@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import threading
@@ -14,7 +15,7 @@ from kernelbox.engine import history
 from kernelbox.engine.container import Container
 from kernelbox.engine.result import ContainerInfo, LimitsReport, RunResult, Usage
 from kernelbox.engine.status import exit_code
-from kernelbox.errors import InvalidOption, RunInterrupted
+from kernelbox.errors import InvalidOption, KernelError, RunInterrupted
 
 if TYPE_CHECKING:
     from kernelbox.engine.attaching import Attachment
@@ -137,7 +138,11 @@ def _give(descriptor: int, pid: int, content: bytes) -> threading.Thread | None:
         os.close(descriptor)
         return None
     thread = threading.Thread(target=_go_on, args=(descriptor, pid, rest), name="kernelbox input", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # Python's word for EAGAIN
+        os.close(descriptor)
+        raise KernelError(errno.EAGAIN, "start a thread that gives the input") from error
     return thread
 
 

@@ -231,6 +231,8 @@ def _run(words: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
             "there is no program ps on this machine",
             hint="install procps; without arguments of ps none is needed",
         ) from error
+    except OSError as error:
+        raise KernelError(error.errno or 0, "run", "ps") from error
     except subprocess.TimeoutExpired as error:
         raise KernelError(errno.ETIMEDOUT, "list processes with", f"ps {' '.join(words)}") from error
 

@@ -13,12 +13,14 @@ from kernelbox.engine import truth
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import NOBODY, Kept, Prepared, prepare, wants_userns
-from kernelbox.errors import Conflict, KernelBoxError, StartError, StoreError
+from kernelbox.errors import Conflict, KernelBoxError, MonitorError, StartError, StoreError
 from kernelbox.native import lib
 from kernelbox.oci.units import parse_size
 from kernelbox.runtime.connection import OnOutput
 from kernelbox.runtime.launch import Launch
+from kernelbox.runtime.monitor import Monitor
 from kernelbox.runtime.plan import Life
+from kernelbox.runtime.waiting import wait_end
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.running import Running
 from kernelbox.store.state import StateFile
@@ -38,6 +40,9 @@ __all__ = [
     "take_over",
     "unmark",
 ]
+
+_KILL = 9
+_KILL_SECONDS = 60.0
 
 
 def options_of(record: ContainerRecord) -> RunOptions:
@@ -95,8 +100,13 @@ def start(
             except StartError as error:
                 state.change(record.id, error=error.message, exit_code=error.exit_code)
                 raise
-            folder.write_trace(launch.first_answer.traced)
-            _tell_running(state, folder, record, launch.pid, taken.number if taken else -1, restarts)
+            try:
+                folder.write_trace(launch.first_answer.traced)
+                _record_start(state, folder, record, launch.pid, taken.number if taken else -1, restarts)
+            except BaseException:
+                launch.detach()
+                _take_back(opened.monitor, folder, record)
+                raise
     return launch
 
 
@@ -111,7 +121,7 @@ def _ended_on_error(launch: Launch) -> Iterator[None]:
         raise
 
 
-def _tell_running(
+def _record_start(
     state: StateFile, folder: KeptFolder, record: ContainerRecord, pid: int, id_range: int, restarts: int
 ) -> None:
     running = folder.running()
@@ -132,6 +142,15 @@ def _tell_running(
         health="",
         usage={},
     )
+
+
+def _take_back(monitor: Monitor, folder: KeptFolder, record: ContainerRecord) -> None:
+    """A start that cannot be recorded was none: what runs is killed, and nothing says that it ever did."""
+    token = bytes.fromhex(record.id)
+    with contextlib.suppress(MonitorError):  # then it runs on, and whoever looks next finds it
+        while monitor.signal(token, _KILL, stopping=True):
+            wait_end(monitor, token, _KILL_SECONDS)
+    folder.forget_exit()
 
 
 def unmark(box: Engine, folder: KeptFolder, record: ContainerRecord) -> None:

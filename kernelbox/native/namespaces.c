@@ -97,8 +97,11 @@ int kb_make_namespaces(unsigned long flags, const char *uid_map, const char *gid
         result = stack ? -error : -ENOMEM;
     } else {
         result = collect(pid, flags, uid_map, gid_map, fds);
-        while (write(ends[1], "", 1) < 0 && errno == EINTR)
+        ssize_t said;
+        while ((said = write(ends[1], "", 1)) < 0 && errno == EINTR)
             ;
+        if (said < 0)                                  /* or we would wait for each other */
+            kill(pid, SIGKILL);
         while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
             ;
     }

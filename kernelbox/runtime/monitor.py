@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from kernelbox.errors import KernelBoxError, KernelError, MonitorError, NotSupported, StoreError
-from kernelbox.native import MONITOR_PROGRAM, check, ffi, lib
+from kernelbox.native import check, lib
+from kernelbox.runtime import monitor_program
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.connection import Answer, Connection
 from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Life, Plan, request
@@ -34,16 +35,6 @@ _PATIENCE_S = 10.0
 _MOMENT_S = 0.002
 _LOG = "monitor.log"
 _T = TypeVar("_T")
-
-
-def _program() -> int:
-    """The monitor's program in a sealed memfd: nobody can change what runs, whatever happens to the file. The caller
-    closes it."""
-    try:
-        code = MONITOR_PROGRAM.read_bytes()
-    except OSError as error:
-        raise MonitorError(f"could not read {MONITOR_PROGRAM}: {error.strerror}", hint="make build") from error
-    return check(lib.kb_memfd_sealed(b"kb-monitor", code, len(code)), "make the monitor's program")
 
 
 class Monitor:
@@ -70,6 +61,10 @@ class Monitor:
         self._pid = 0
         self._taking_over = False
         self._closed = False
+
+    @property
+    def _log(self) -> Path:
+        return self._paths.runtime / _LOG
 
     @property
     def shared(self) -> Mapping[str, int]:
@@ -218,7 +213,8 @@ class Monitor:
                     raise KernelError(-descriptor, "connect to the monitor at", str(path))
             if not self._start():
                 time.sleep(_MOMENT_S)  # somebody else is starting one, or the old one is just going
-        raise MonitorError(f"the monitor of {self._paths.root} does not answer", hint=self._where_to_look())
+        said = monitor_program.last_words(self._log)
+        raise MonitorError(f"the monitor of {self._paths.root} does not answer{said}", hint=self._where_to_look())
 
     def _sockets(self) -> Iterator[Path]:
         """Where the monitor may be reached: our own place first, then the one that its starter wrote down."""
@@ -356,36 +352,24 @@ class Monitor:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, contextlib.ExitStack() as stack:
             listener.bind(os.fspath(self._paths.socket))
             listener.listen(64)
-            log = os.open(self._paths.runtime / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, log)
             folder = os.open(self._paths.runtime, os.O_PATH | os.O_CLOEXEC)
             stack.callback(os.close, folder)
             passed = [listener.fileno(), log, log, lock, folder]
             if not self._rootless:
-                self._run_program(b"root", passed)
+                monitor_program.start(b"root", passed, self._log)
                 return
             inherited = rootless_ids.namespace_of_kept(self._paths.containers)
             if inherited is not None:
                 with inherited:
-                    self._run_program(b"again", [*passed, inherited.fileno()])
+                    monitor_program.start(b"again", [*passed, inherited.fileno()], self._log)
                 return
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    self._run_program(b"rootless", [*passed, theirs.fileno()])
+                    monitor_program.start(b"rootless", [*passed, theirs.fileno()], self._log)
                 self._map_ids(ours)
-
-    def _run_program(self, mode: bytes, passed: list[int]) -> None:
-        words = [ffi.new("char[]", word) for word in (b"kb-monitor", mode)]
-        arguments = ffi.new("char *[]", [*words, ffi.NULL])
-        program = _program()
-        try:
-            pid = check(lib.kb_spawn(program, arguments, passed, len(passed)), "start the monitor")
-        finally:
-            os.close(program)
-        _, status = os.waitpid(pid, 0)
-        if status:
-            raise MonitorError("the monitor could not be started", hint=f"see {self._paths.runtime / _LOG}")
 
     def _map_ids(self, monitor: socket.socket) -> None:
         """The monitor says its pid once it has a user namespace, and waits for its ids."""

@@ -93,6 +93,9 @@ def _run(program: str, pid: int, own: int, ranges: tuple[idmap.IdRange, ...]) ->
     triples = [0, own, 1]
     for each in ranges:
         triples += [each.inside, each.outside, each.count]
-    done = subprocess.run([program, str(pid), *map(str, triples)], capture_output=True, text=True)
+    try:
+        done = subprocess.run([program, str(pid), *map(str, triples)], capture_output=True, text=True)
+    except OSError as error:
+        raise KernelError(error.errno or 0, "run", program) from error
     if done.returncode:
         raise MonitorError(f"{program} refused: {done.stderr.strip()}", hint="see /etc/subuid and /etc/subgid")

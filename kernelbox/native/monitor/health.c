@@ -143,6 +143,8 @@ static void probe(struct health *health)
     if (!result && !(health->probe = container_new(&plan, NULL)))
         result = -ENOMEM;
     if (result) {
+        int reason = plan.failed_errno ? plan.failed_errno : -result;
+        dprintf(health->output, "the check could not be started: %s\n", strerror(reason));
         reap(&plan);
         judge(health, 126);
     } else {

@@ -4,12 +4,30 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+enum { ROOM_OF_RECORD = 8192 };
+
 static int take_streams(struct life *life, struct plan *plan)
 {
     int output = take_fd(plan, life->wanted.output), error = take_fd(plan, life->wanted.error);
     life->input = take_fd(plan, life->wanted.input);
     int result = stream_open(life, 0, output, error < 0);
     return result ? result : stream_open(life, 1, error, false);
+}
+
+static int open_record(const struct life *life)
+{
+    return openat(life->folder, "exit.new", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* A container that fills its disk ends by that, and how it did so is to be known: its record has its room from the
+ * start on. Without any it is tried all the same. */
+static void reserve(const struct life *life)
+{
+    int fd = open_record(life);
+    if (fd < 0)
+        return;
+    (void)!fallocate(fd, 0, 0, ROOM_OF_RECORD);
+    close(fd);
 }
 
 int life_new(struct container *container, struct plan *plan)
@@ -30,6 +48,8 @@ int life_new(struct container *container, struct plan *plan)
     if (!result)
         result = take_streams(life, plan);
     life->began_ns = now_ns();
+    if (!result)
+        reserve(life);
     return result;
 }
 
@@ -41,6 +61,7 @@ void life_began(struct life *life, struct plan *plan)
     take_streams(life, plan);
     life->began_ns = now_ns();
     life->due_ns = 0;
+    renameat(life->folder, "exit", life->folder, "exit.new"); /* its room is the next one's */
     health_begin(life);
 }
 
@@ -74,17 +95,19 @@ void life_free(struct life *life)
     free(life);
 }
 
-/* Whole or not at all, for whoever reads it at any time. */
-static void write_down(const struct life *life, const char *message, size_t size)
+/* Whole or not at all, for whoever reads it at any time. Where that fails there is none: one of an earlier run would be
+ * taken for this one's. */
+static bool write_down(const struct life *life, const char *message, size_t size)
 {
-    int fd = openat(life->folder, "exit.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return;
-    ssize_t count = write(fd, message, size);
-    close(fd);
-    if (count == (ssize_t)size)
-        renameat(life->folder, "exit.new", life->folder, "exit");
+    int fd = open_record(life);
+    bool whole = fd >= 0 && write(fd, message, size) == (ssize_t)size && !ftruncate(fd, (off_t)size);
+    if (fd >= 0)
+        close(fd);
+    whole = whole && !renameat(life->folder, "exit.new", life->folder, "exit");
+    if (!whole)
+        unlinkat(life->folder, "exit", 0);
     unlinkat(life->folder, "running", 0);
+    return whole;
 }
 
 static bool pack(struct life *life, const struct kb_answer *head, const struct plan *plan)
@@ -102,6 +125,14 @@ static bool pack(struct life *life, const struct kb_answer *head, const struct p
     return true;
 }
 
+static void set_not_again(struct life *life)
+{
+    struct kb_answer head;
+    memcpy(&head, life->message, sizeof head);
+    head.again_ms = 0;
+    memcpy(life->message, &head, sizeof head);
+}
+
 bool life_ended(struct life *life, struct kb_answer *head, const struct plan *plan, int count)
 {
     health_stop(life);
@@ -113,7 +144,10 @@ bool life_ended(struct life *life, struct kb_answer *head, const struct plan *pl
     bool again = restart_wanted(life, head);
     if (!pack(life, head, plan))
         return again;                                  /* no memory: whoever waits sees that it has gone */
-    write_down(life, life->message, life->message_size);
+    if (!write_down(life, life->message, life->message_size) && again) {
+        again = false;                                 /* nobody would know that it waits, and could stop it */
+        set_not_again(life);
+    }
     connections_tell(life->container->token, life->message, life->message_size);
     if (!again)
         attached_tell(life, life->message, life->message_size);
@@ -122,12 +156,9 @@ bool life_ended(struct life *life, struct kb_answer *head, const struct plan *pl
 
 void life_not_again(struct life *life)
 {
-    struct kb_answer head;
     if (!life->message)
         return;
-    memcpy(&head, life->message, sizeof head);
-    head.again_ms = 0;
-    memcpy(life->message, &head, sizeof head);
+    set_not_again(life);
     write_down(life, life->message, life->message_size);
     connections_tell(life->container->token, life->message, life->message_size);
     attached_tell(life, life->message, life->message_size);

@@ -8,7 +8,7 @@
 
 enum { LONGEST = 16384, ROOM = 6 * LONGEST + 128, BUFFER = 2 * ROOM };
 
-static const char name[] = "log.json";
+static const char name[] = "log.json", fresh_name[] = "log.json.new";
 
 static char buffer[BUFFER];
 static size_t used;
@@ -26,19 +26,22 @@ int log_open(struct life *life)
     return 0;
 }
 
-/* log.json becomes log.json.1, that log.json.2, and so on; the last one goes. */
+/* log.json becomes log.json.1, that log.json.2, and so on; the last one goes. Where a full disk has no room for a new
+ * one, the old one grows on until it has. */
 static void rotate(struct life *life)
 {
     char from[32], to[32];
+    int fresh = openat(life->folder, fresh_name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fresh < 0)
+        return;
     for (int number = life->wanted.log_files - 1; number > 0; number--) {
         snprintf(to, sizeof to, "%s.%d", name, number);
         snprintf(from, sizeof from, number > 1 ? "%s.%d" : "%s", name, number - 1);
         renameat(life->folder, from, life->folder, to);
     }
-    if (life->wanted.log_files == 1)
-        unlinkat(life->folder, name, 0);
+    renameat(life->folder, fresh_name, life->folder, name);
     close(life->log);
-    life->log = openat(life->folder, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    life->log = fresh;
     life->log_used = 0;
     life->log_broken = false;
 }

@@ -156,9 +156,10 @@ static int start(bool rootless, bool again)
         result = namespaces_open(rootless);
     if (!result)
         result = read_boot_id();
-    if (!result)
-        result = watchdog_start();
-    return result ? fail("make the template mount namespace", result) : 0;
+    if (result)
+        return fail("make the template mount namespace", result);
+    result = watchdog_start();
+    return result ? fail("start the watchdog", result) : 0;
 }
 
 int main(int count, char **arguments)
@@ -171,7 +172,7 @@ int main(int count, char **arguments)
     }
     pid_t pid = fork();
     if (pid)
-        return pid < 0;
+        return pid < 0 ? fail("fork", -errno) : 0;
     int result = start(rootless, again);
     if (result)
         return result;

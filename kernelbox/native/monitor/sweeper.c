@@ -157,9 +157,6 @@ int sweep(int parent, const char *name, int trash)
     struct job job = {{0}};
     if (sweeper.trash < 0 && (sweeper.trash = fcntl(trash, F_DUPFD_CLOEXEC, 3)) < 0)
         return -errno;
-    int result = sweeper.pid < 0 ? sweeper_start() : 0;
-    if (result < 0)
-        return result;
     size_t length = strnlen(name, SHORTEST_NAME);
     memcpy(job.name, name, length);
     job.name[length] = '.';
@@ -167,11 +164,24 @@ int sweep(int parent, const char *name, int trash)
         job.name[at] = "0123456789abcdef"[digits & 15];
     if (renameat(parent, name, trash, job.name))
         return errno == ENOENT ? 0 : -errno;
-    ask(&job);
+    if (sweeper.pid < 0 && sweeper_start() < 0)
+        sweeper.missed = true;
+    else
+        ask(&job);
     return 0;
 }
 
-bool sweeper_idle(void) { return sweeper.asked == sweeper.done && !sweeper.missed; }
+/* Whether there is nothing to wait for. One that could not be started is tried again; where it still cannot, what is in
+ * the trash stays until the monitor goes. */
+bool sweeper_idle(void)
+{
+    const struct job everything = {{0}};
+    if (sweeper.missed && sweeper.pid < 0 && !sweeper_start()) {
+        sweeper.missed = false;
+        ask(&everything);
+    }
+    return sweeper.pid < 0 || (sweeper.asked == sweeper.done && !sweeper.missed);
+}
 
 /* Killed by somebody: another one takes over its work. */
 static void sweeper_lost(void)
