@@ -97,7 +97,7 @@ class KeptFolder:
 
     def write_trace(self, traced: bytes) -> None:
         """When each operation of its start was done, for whoever wants it explained."""
-        with self._explained(), contextlib.suppress(FileNotFoundError):  # one that is removed at its end may have ended
+        with contextlib.suppress(OSError):  # a full disk ends no container over this; one may have gone at its end
             self._write(_TRACE, traced)
 
     def trace(self) -> bytes:

@@ -32,6 +32,8 @@ def settled(state: StateFile, folder: KeptFolder, record: ContainerRecord, *, wa
     will say how a process that has just ended did so.
 
     Raises ContainerNotFound where the container was to be removed at its end, and is."""
+    if record.status == "removing":  # how it once ended matters no more
+        return record
     known = named(record.process) if record.status in ("running", "paused") else None
     if known is not None and known.alive():
         return _with_health(state, folder, record) if record.health else record  # one look, for lists of very many

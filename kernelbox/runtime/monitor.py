@@ -13,13 +13,12 @@ import errno
 import fcntl
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from kernelbox.errors import KernelBoxError, KernelError, MonitorError, NotSupported, StoreError
+from kernelbox.errors import KernelBoxError, KernelError, MonitorError, StoreError
 from kernelbox.native import check, lib
 from kernelbox.runtime import monitor_program
 from kernelbox.runtime import rootless as rootless_ids
@@ -34,6 +33,7 @@ __all__ = ["Monitor"]
 _PATIENCE_S = 10.0
 _MOMENT_S = 0.002
 _LOG = "monitor.log"
+_MORE_TRIES = 5
 _T = TypeVar("_T")
 
 
@@ -251,7 +251,7 @@ class Monitor:
         with contextlib.ExitStack() as unless_known, contextlib.suppress(MonitorError):
             unless_known.callback(connection.close)
             there = self._setup if path == self._paths.socket else self._setup.with_runtime(path.parent)
-            answer = self._run_setup(connection, there.plan, there.pool)
+            answer = self._run_setup(connection, there.plan, there.pool, again=_MORE_TRIES)
             if not answer.status & lib.KB_RECOVERED:
                 *plans, last = recovery_plans(self._paths, self._setup.parents)
                 for plan in plans:
@@ -278,13 +278,37 @@ class Monitor:
             self._taking_over = False
         self._run_setup(connection, Plan(()), 0, lib.KB_TAKEN_OVER)
 
-    def _run_setup(self, connection: Connection, plan: Plan, pool: int, flags: int = 0) -> Answer:
-        """Raises MonitorError where the connection ended, StoreError where a step failed."""
+    def _run_setup(self, connection: Connection, plan: Plan, pool: int, flags: int = 0, *, again: int = 0) -> Answer:
+        """Raises MonitorError where the connection ended, StoreError where a step failed. `again`: how often it is
+        tried once more where something was not there: a monitor of another store, which is just going, removes the
+        groups above both."""
         encoded = self._encoded if plan is self._setup.plan else plan.encode((), self._setup.shared)
-        return self._run_encoded(connection, encoded, pool, flags, ())
+        return self._run_encoded(connection, encoded, pool, flags, (), again)
 
     def _run_encoded(
-        self, connection: Connection, encoded: EncodedPlan, pool: int, flags: int, given: Sequence[int]
+        self,
+        connection: Connection,
+        encoded: EncodedPlan,
+        pool: int,
+        flags: int,
+        given: Sequence[int],
+        again: int = 0,
+    ) -> Answer:
+        answer = self._ask_encoded(connection, encoded, pool, flags, given)
+        while answer.error == errno.ENOENT and again:
+            answer, again = self._ask_encoded(connection, encoded, pool, flags, given), again - 1
+        if answer.error:
+            connection.close()
+            step = encoded.plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
+            raise StoreError(
+                f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",
+                hint="kernelbox doctor says what this machine allows",
+            )
+        return answer
+
+    @staticmethod
+    def _ask_encoded(
+        connection: Connection, encoded: EncodedPlan, pool: int, flags: int, given: Sequence[int]
     ) -> Answer:
         body = encoded.operations + encoded.text
         big = encoded.slots[PLAN_FILE] + 1 if encoded.in_file else 0
@@ -298,22 +322,13 @@ class Monitor:
             big=big,
             reveal=encoded.slots[encoded.plan.reveal],
         )
-        if big:
-            file = check(lib.kb_memfd_sealed(b"kb-plan", body, len(body)), "make a plan file")
-            try:
-                answer = connection.ask(head, [*given, file])
-            finally:
-                os.close(file)
-        else:
-            answer = connection.ask(head + body, given)
-        if answer.error:
-            connection.close()
-            step = encoded.plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
-            raise StoreError(
-                f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",
-                hint="kernelbox doctor says what this machine allows",
-            )
-        return answer
+        if not big:
+            return connection.ask(head + body, given)
+        file = check(lib.kb_memfd_sealed(b"kb-plan", body, len(body)), "make a plan file")
+        try:
+            return connection.ask(head, [*given, file])
+        finally:
+            os.close(file)
 
     def _start(self) -> bool:
         """Starts a monitor if none is alive; False where somebody else holds the lock."""
@@ -369,15 +384,4 @@ class Monitor:
             with ours:
                 with theirs:
                     monitor_program.start(b"rootless", [*passed, theirs.fileno()], self._log)
-                self._map_ids(ours)
-
-    def _map_ids(self, monitor: socket.socket) -> None:
-        """The monitor says its pid once it has a user namespace, and waits for its ids."""
-        told = monitor.recv(4)
-        if len(told) < 4:
-            raise NotSupported(
-                "this machine does not let an ordinary user make a user namespace",
-                hint="kernelbox doctor says what would mend it",
-            )
-        rootless_ids.write_maps(int.from_bytes(told, sys.byteorder))
-        monitor.send(b"x")
+                rootless_ids.map_ids(ours)

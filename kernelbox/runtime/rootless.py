@@ -7,15 +7,17 @@ import fcntl
 import os
 import pwd
 import shutil
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
-from kernelbox.errors import KernelError, MonitorError
+from kernelbox.errors import KernelError, MonitorError, NotSupported
 from kernelbox.linux import idmap
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.store.running import read_running
 
-__all__ = ["can_map_many", "id_count", "may_write", "namespace_of_kept", "write_maps"]
+__all__ = ["can_map_many", "id_count", "map_ids", "may_write", "namespace_of_kept"]
 
 _NS_GET_PARENT = 0xB702  # <linux/nsfs.h>
 
@@ -73,7 +75,20 @@ def _below_own(space: Descriptor) -> Descriptor:
         space = Descriptor(above)
 
 
-def write_maps(pid: int) -> None:
+def map_ids(monitor: socket.socket) -> None:
+    """The monitor says its pid once it has a user namespace, and waits for its ids. Raises NotSupported, KernelError,
+    MonitorError."""
+    told = monitor.recv(4)
+    if len(told) < 4:
+        raise NotSupported(
+            "this machine does not let an ordinary user make a user namespace",
+            hint="kernelbox doctor says what would mend it",
+        )
+    _write_maps(int.from_bytes(told, sys.byteorder))
+    monitor.send(b"x")
+
+
+def _write_maps(pid: int) -> None:
     """Maps ids for the user namespace of `pid`: 0 is this user, 1 and on are subordinate ids where there are some."""
     if can_map_many():
         user = _user()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -219,12 +220,14 @@ def test_the_disk_is_full_at_a_start(small_disk: Mounted, image: str) -> None:
         container.remove()
 
 
-def test_the_disk_is_full_while_it_writes(small_disk: Mounted, image: str) -> None:
+def test_the_disk_is_full_while_it_writes(small_disk: Mounted, image: str, shared: Path) -> None:
     """The container goes on, what does not fit is lost, and what is written is whole."""
     disk = small_disk("size=1m")
     with Engine(root=disk / "store") as box:
         script = "i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done; exit 5"
-        container = box.containers.run(image, ["sh", "-c", script])
+        script = f"until [ -e /shared/go ]; do sleep 0.01; done; {script}"
+        container = box.containers.run(image, ["sh", "-c", script], volumes=[f"{shared}:/shared"])
+        (shared / "go").touch()
         wait_until(lambda: not container.folder.running())
         with pytest.raises(StoreError, match=r"disk is full .*free some space"):
             container.reload()
@@ -235,6 +238,32 @@ def test_the_disk_is_full_while_it_writes(small_disk: Mounted, image: str) -> No
         assert all(json.loads(line) for line in broken)
         container.folder.log.unlink()
         assert container.reload().status == "exited"
+        assert container.exit_code == 5, "its record had its room from the start on"
+        container.remove()
+
+
+def test_a_log_that_cannot_be_rotated_grows_on(small_disk: Mounted, image: str, shared: Path) -> None:
+    """Until there is room for another file."""
+    disk = small_disk("size=4m,nr_inodes=200")
+    lines = "for n in 1 2 3 4 5 6 7 8; do i=$((i+1)); echo line $i; sleep 0.01; done"
+    script = f"i=0; for step in 1 2; do until [ -e /shared/$step ]; do sleep 0.01; done; {lines}; done"
+    with Engine(root=disk / "store") as box:
+        container = box.containers.run(
+            image, ["sh", "-c", script], volumes=[f"{shared}:/shared"], log_opt={"max-size": "300", "max-file": "99"}
+        )
+        fillers = [disk / str(number) for number in range(200)]
+        with contextlib.suppress(OSError):
+            for filler in fillers:
+                filler.touch()
+        (shared / "1").touch()
+        wait_until(lambda: "line 8\n" in container.logs())
+        assert not container.folder.log.with_name("log.json.1").exists()
+        for filler in fillers:
+            filler.unlink(missing_ok=True)
+        (shared / "2").touch()
+        assert container.wait(10) == 0
+        assert container.logs() == "".join(f"line {number}\n" for number in range(1, 17))
+        assert container.folder.log.with_name("log.json.1").exists()
         container.remove()
 
 

@@ -120,3 +120,12 @@ def test_each_call_fails_once(box: Engine, image: str, tmp_path: Path, call: str
         works(box, image)
         box._open().wait_swept()
         assert not leaks.left_in_store(box.paths.root)
+
+
+@pytest.mark.parametrize("times", ["1", "2..3"])
+def test_the_groups_above_go_meanwhile(box: Engine, image: str, tmp_path: Path, times: str) -> None:
+    """A monitor of another store removes them as the last thing it does, where nobody else has any in them."""
+    (monitor,) = monitors_of(box.paths.root)
+    with injected(monitor, "mkdirat", "ENOENT", times, tmp_path) as result, Engine(root=box.paths.root) as other:
+        works(other, image)
+    assert result.count
