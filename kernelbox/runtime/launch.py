@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import signal
@@ -10,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kernelbox.errors import CommandNotExecutable, CommandNotFound, MonitorError, StartError
+from kernelbox.errors import MonitorError
 from kernelbox.native import check, lib
 from kernelbox.runtime.connection import Answer, Connection, OnOutput
 from kernelbox.runtime.monitor import Monitor
 from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Fault, Life, request
-from kernelbox.runtime.steps.process import Exec
+from kernelbox.runtime.start_failures import start_error
 from kernelbox.runtime.trace import TraceRow, trace_rows
 
 __all__ = ["Launch", "Outcome", "rows_of"]
@@ -26,8 +25,6 @@ _LONGEST_MS = 200
 _GRACE_S = 2.0
 """So long processes that outlive the first one may go on writing to whoever waits for it: dockerd's, for the same."""
 _MAX_CAPTURED = 256 << 20
-_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
-_NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.ETXTBSY, errno.EINVAL, errno.ELIBBAD)
 
 
 @dataclass(slots=True)
@@ -346,7 +343,7 @@ class Launch:
         self.ended = True
         self._monitor.give(self._connection)
         if last.kind == lib.KB_FAILED:
-            error = self._start_error(last)
+            error = start_error(self.encoded, last)
             outcome.failed_code = error.exit_code
             raise error
 
@@ -368,31 +365,6 @@ class Launch:
             os.close(self._plan_file)
         self._plan_file = -1
 
-    def _step_of(self, answer: Answer) -> str | None:
-        """The name of the step that failed."""
-        return type(self.encoded.plan.steps[self.encoded.owners[answer.op]]).__name__ if answer.op >= 0 else None
-
-    def _start_error(self, answer: Answer) -> StartError:
-        reason = os.strerror(answer.error).lower()
-        words = " ".join(content.decode(errors="replace").strip() for _, content in answer.record)
-        if answer.error == errno.ETIMEDOUT and self._step_of(answer) in (None, "NewNamespaces", "NewProcessBeside"):
-            return StartError(
-                "the container was killed: it did not come so far as to run its program within 5 s",
-                errno=answer.error,
-                hint="its program may be on a file system that does not answer, or a process inside has stopped it",
-            )
-        if answer.op < 0:
-            hint = "the memory limit may be too small to start in" if answer.error == errno.EINTR else None
-            return StartError(f"the container could not be started: {reason}", errno=answer.error, hint=hint)
-        number = self.encoded.owners[answer.op]
-        step = self.encoded.plan.steps[number]
-        count = len(self.encoded.plan.outside) + len(self.encoded.plan.inside)
-        if isinstance(step, Exec):
-            return _exec_error(step, answer.error, reason, number + 1, count)
-        detail = f" ({words})" if words else ""
-        message = f"step {number + 1} of {count}: could not {self.encoded.describe(step)}: {reason}{detail}"
-        return StartError(message, errno=answer.error, step=number + 1, steps=count)
-
 
 def rows_of(encoded: EncodedPlan, answers: Sequence[Answer]) -> tuple[TraceRow, ...]:
     """The steps of a launch, of an end or of both, from what the monitor has said of them."""
@@ -402,14 +374,3 @@ def rows_of(encoded: EncodedPlan, answers: Sequence[Answer]) -> tuple[TraceRow, 
         base = last if answer.kind == lib.KB_EXITED else 0
         traced += [(start, end, error, operation + base) for start, end, error, operation in answer.trace()]
     return trace_rows(encoded, traced)
-
-
-def _exec_error(step: Exec, number: int, reason: str, at: int, count: int) -> StartError:
-    program = step.arguments[0] if len(step.arguments[0]) < 200 else f"{step.arguments[0][:200]}..."
-    if number in _NOT_FOUND:
-        where = "" if "/" in program else f" in {', '.join(path.rpartition('/')[0] or '/' for path in step.candidates)}"
-        return CommandNotFound(f"could not run {program}: not found{where}", errno=number, step=at, steps=count)
-    if number in _NOT_EXECUTABLE:
-        hint = "it is built for another kind of machine, or is no program at all" if number == errno.ENOEXEC else None
-        return CommandNotExecutable(f"could not run {program}: {reason}", hint=hint, errno=number, step=at, steps=count)
-    return StartError(f"could not run {program}: {reason}", errno=number, step=at, steps=count)
