@@ -17,6 +17,8 @@ from kernelbox.engine.names import new_name
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.ready import RecentPlans
 from kernelbox.engine.showing import ContainerList
+from kernelbox.engine.volume_mounts import fill_kept, uses_for, volumes_in
+from kernelbox.engine.volume_options import VolumeWords
 from kernelbox.engine.whole_paths import whole_image, whole_options
 from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
 from kernelbox.runtime.monitor import Monitor
@@ -26,7 +28,9 @@ from kernelbox.store.state import Event, StateFile
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
     from kernelbox.engine.filters import Filters
+    from kernelbox.engine.images import Image
     from kernelbox.runtime.plan import EncodedPlan
+    from kernelbox.store.volume_rows import VolumeUse
 
 __all__ = ["Containers"]
 
@@ -80,14 +84,34 @@ class Containers:
             options={**given, **({"auto_remove": True} if auto_remove else {})},
             labels=dict(wanted.labels),
         )
+        mounts = volumes_in(wanted, found)
+        for mount in mounts:
+            if mount.source:
+                self.box.volumes.create(mount.source, labels=dict(VolumeWords.of(mount.options).labels))
+        self._make(record, uses_for(record.id, mounts), found)
+        return Container(self, record)
+
+    def _make(self, record: ContainerRecord, uses: Sequence[VolumeUse], image: Image) -> None:
         folder = KeptFolder(self.folder_of(record.id))
-        self.state.add(record)
+        self.state.add(record, uses)
         try:
             folder.make()
+            if uses:
+                fill_kept(self.box, record, image)
         except OSError as error:
-            self.state.remove(record.id)
+            self._forget(record)
             raise KernelBoxError(f"could not make {folder.path}: {error.strerror}") from error
-        return Container(self, record)
+        except KernelBoxError:
+            self._forget(record)
+            raise
+
+    def _forget(self, record: ContainerRecord) -> None:
+        """One that could not be made goes with what was made for it."""
+        if self.folder_of(record.id).exists():
+            Container(self, record).remove(volumes=True)
+        else:
+            self.state.remove(record.id, volumes=True)
+            self.box.volumes.finish_removals()
 
     def run(
         self,
@@ -105,7 +129,7 @@ class Containers:
             return container.start()
         except KernelBoxError:
             if auto_remove:
-                container.remove(force=True)
+                container.remove(force=True, volumes=True)
             raise
 
     def _is_taken(self, name: str) -> bool:
@@ -180,7 +204,11 @@ class Containers:
 
     def _settle(self, record: ContainerRecord) -> ContainerRecord:
         folder = KeptFolder(self.folder_of(record.id))
-        record = truth.settled(self.state, folder, record, watched=True)
+        try:
+            record = truth.settled(self.state, folder, record, watched=True)
+        except ContainerNotFound:  # it was to be removed at its end, with the volumes that were made for it
+            self.box.volumes.finish_removals()
+            raise
         if record.status == "removing":
             ending.finish_removal(Container(self, record))
             raise ContainerNotFound(f"no such container: {record.name}", hint="its removal was finished just now")

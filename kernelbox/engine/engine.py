@@ -20,6 +20,7 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
+from kernelbox.engine.volume_mounts import NOTHING, Placed, place_plan, place_run
 from kernelbox.errors import Conflict, ContainerNotFound, InvalidOption, KernelBoxError, NameInUse
 from kernelbox.linux import idmap
 from kernelbox.native import lib
@@ -34,6 +35,7 @@ from kernelbox.store.paths import StorePaths, runtime_base
 
 if TYPE_CHECKING:
     from kernelbox.engine.containers import Containers
+    from kernelbox.engine.volumes import Volumes
 
 __all__ = ["Engine", "RunInput"]
 
@@ -65,6 +67,7 @@ class Engine:
         self.images = Images(rootless=self._rootless)
         self.closed = False
         self._containers: Containers | None = None
+        self._volumes: Volumes | None = None
         self._mutex = threading.Lock()
         self._kernel: Kernel | None = None
         self._monitor: Monitor | None = None
@@ -87,6 +90,15 @@ class Engine:
 
             self._containers = Containers(self)
         return self._containers
+
+    @property
+    def volumes(self) -> Volumes:
+        """Folders that outlive the containers that have them."""
+        if self._volumes is None:
+            from kernelbox.engine.volumes import Volumes
+
+            self._volumes = Volumes(self)
+        return self._volumes
 
     def close(self) -> None:
         """Ends what was started for this engine alone, and waits until its remains are deleted. Idempotent."""
@@ -154,7 +166,8 @@ class Engine:
         found = self.images.get(image)
         with contextlib.ExitStack() as undo:
             taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
-            return self._prepare(found, command, options, monitor, taken, with_input=False, anew=True).encoded.plan
+            options, chosen = place_plan(self, options, found)
+            return self._prepare(found, command, options, monitor, taken, chosen, with_input=False).encoded.plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
@@ -215,7 +228,8 @@ class Engine:
     ) -> Run:
         given, data = self._standard_input(input)
         taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
-        prepared = self._prepare(image, command, options, monitor, taken, with_input=bool(data))
+        options, chosen = place_run(self, options, image, taken, undo)
+        prepared = self._prepare(image, command, options, monitor, taken, chosen, with_input=bool(data))
         if prepared.terminal and input is not None:
             raise InvalidOption("input cannot go to a terminal", hint="leave out tty")
         launch = Launch(
@@ -239,15 +253,15 @@ class Engine:
         options: RunOptions,
         monitor: Monitor,
         taken: IdRange | None,
+        chosen: Placed | None,
         *,
         with_input: bool,
-        anew: bool = False,
     ) -> Prepared:
-        """A plan that is ready for the same thing, or one made `anew`: all its steps then speak of one container."""
+        """A plan that is ready for the same thing; or one made for the container that the volumes `chosen` are for."""
         assert self._kernel is not None
         if image.name == "host":
             self.refresh_host(monitor, taken)
-        key = None if anew else self._ready.key(image, command, options, taken, with_input)
+        key = self._ready.key(image, command, options, taken, with_input) if chosen is None else None
         prepared = self._ready.take(key)
         if prepared is None:
             prepared = prepare(
@@ -261,6 +275,7 @@ class Engine:
                 with_input=with_input,
                 rootless=self._rootless,
                 beside=self.neighbours(options),
+                placed=chosen or NOTHING,
             )
             self._ready.put(key, prepared)
         return prepared
