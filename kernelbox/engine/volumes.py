@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from kernelbox.engine.option_values import near, pairs
 from kernelbox.engine.volume_options import DRIVER, VolumeWords, check_driver
@@ -25,13 +25,20 @@ from kernelbox.store.volumes import VolumeStore
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
 
-__all__ = ["LIST_KEYS", "PRUNE_KEYS", "Volume", "Volumes"]
+__all__ = ["LIST_KEYS", "PRUNE_KEYS", "Pruned", "Volume", "Volumes"]
 
 LIST_KEYS = ("dangling", "driver", "label", "name")
 PRUNE_KEYS = ("all", "label", "label!")
 _BOOLEAN = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 
 Filters = Mapping[str, object]
+
+
+class Pruned(TypedDict):
+    """What `prune` has removed: the names, and how many bytes their files had."""
+
+    VolumesDeleted: list[str]
+    SpaceReclaimed: int
 
 
 class Volume:
@@ -147,13 +154,13 @@ class Volumes:
         """For completion."""
         return [record.name for record in self.store.all()]
 
-    def prune(self, filters: Filters | None = None, *, all: bool = False) -> dict[str, object]:
-        """Removes anonymous volumes that no container has, or with `all` those with names too: "VolumesDeleted" and
-        "SpaceReclaimed", in bytes. `filters` as for `docker volume prune`. Raises InvalidOption."""
+    def prune(self, filters: Filters | None = None, *, all: bool = False) -> Pruned:
+        """Removes anonymous volumes that no container has, or with `all` those with names too. `filters` as for
+        `docker volume prune`. Raises InvalidOption."""
         wanted = _checked(filters, PRUNE_KEYS)
         every = all or any(_boolean("all", each) for each in wanted.get("all", ()))
         self._finish()
-        used, deleted, freed = self.store.used(), [], 0
+        used, done = self.store.used(), Pruned(VolumesDeleted=[], SpaceReclaimed=0)
         for volume in [Volume(self, record) for record in self.store.all()]:
             if volume.name in used or not (every or volume.record.anonymous) or not _matches(volume, wanted):
                 continue
@@ -162,9 +169,9 @@ class Volumes:
                 volume.remove()
             except (Conflict, VolumeNotFound):  # somebody uses it since just now, or has removed it
                 continue
-            deleted.append(volume.name)
-            freed += size
-        return {"VolumesDeleted": deleted, "SpaceReclaimed": freed}
+            done["VolumesDeleted"].append(volume.name)
+            done["SpaceReclaimed"] += size
+        return done
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """See Volume.remove."""
