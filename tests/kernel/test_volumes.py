@@ -252,6 +252,29 @@ def test_something_mounted_in_it_is_left_alone(engine: Engine, busybox_image: st
     assert (tmp_path / "victim/precious").exists()
 
 
+def test_what_is_deleted_ends_at_a_mount(engine: Engine, busybox_image: str, tmp_path: Path) -> None:
+    """Also where somebody mounts it after we have looked, and where it is of the same file system."""
+    engine.run(busybox_image, ["sh", "-c", "mkdir -p /v/below; touch /v/file"], volumes=["web:/v"])
+    (tmp_path / "victim/folder").mkdir(parents=True)
+    (tmp_path / "victim/folder/precious").touch()
+    gone = engine.paths.trash / ("f" * 64)
+    engine.volumes.store.folder("web").rename(gone)
+    subprocess.run(["mount", "--bind", tmp_path / "victim", gone / "_data/below"], check=True)
+    below = next(engine.paths.trash.iterdir()) / "_data/below"
+    try:
+        engine.volumes._sweep(gone.name, "@trash")
+        engine._open().wait_swept()
+        (left,) = engine.paths.trash.iterdir()
+        below = left / "_data/below"
+        assert not (left / "_data/file").exists()
+        assert (below / "folder/precious").exists()
+    finally:
+        subprocess.run(["umount", below], check=True)
+        engine.volumes._sweep(below.parent.parent.name, "@trash")
+    assert (tmp_path / "victim/folder/precious").exists()
+    engine.volumes.remove("web")
+
+
 def test_a_tree_that_is_deeper_than_anybody_goes(engine: Engine, busybox_image: str) -> None:
     script = "cd /v; mkdir a; for i in $(seq 600); do mkdir b && mv a b/a && mv b a || exit 1; done"
     assert engine.run(busybox_image, ["sh", "-c", script], volumes=["web:/v"]).exit_code == 0
