@@ -15,7 +15,7 @@ from kernelbox.cli.verbs import HELP, Verb
 from kernelbox.engine.arguments import help_text
 from kernelbox.engine.option_table import OPTIONS, Option
 
-__all__ = ["LaunchingCommand", "command_of", "help_of", "launching_command", "verb_command"]
+__all__ = ["LaunchingCommand", "command_help", "command_of", "help_of", "launching_command", "verb_command"]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,15 @@ def launching_command(name: str) -> LaunchingCommand:
 
 def help_of(name: str) -> str:
     """The help of a verb about containers, as it is printed."""
-    command = launching_command(name) if name in LAUNCHING else verb_command(name)
+    return _help(launching_command(name) if name in LAUNCHING else verb_command(name))
+
+
+def command_help(verb: Verb, summary: str) -> str:
+    """That of a verb that launches nothing."""
+    return _help(command_of(verb, summary))
+
+
+def _help(command: LaunchingCommand) -> str:
     return command.get_help(click.Context(command, max_content_width=100))
 
 

@@ -80,7 +80,10 @@ def test_formats() -> None:
     assert printed("volume", "ls", "--format", '{{.Name}} {{.Driver}} {{.Scope}} {{.Label "x"}} {{.Links}}') == (
         "web local local 1 N/A\n"
     )
-    assert printed("volume", "ls", "--format", "table {{.Name}}\t{{.Labels}}") == "VOLUME NAME   LABELS\nweb           x=1\n"
+    assert (
+        printed("volume", "ls", "--format", "table {{.Name}}\t{{.Labels}}")
+        == "VOLUME NAME   LABELS\nweb           x=1\n"
+    )
     assert json.loads(printed("volume", "ls", "--format", "json"))["Name"] == "web"
 
 
