@@ -111,7 +111,7 @@ class Containers:
             Container(self, record).remove(volumes=True)
         else:
             self.state.remove(record.id, volumes=True)
-            self.box.volumes.finish_removals()
+            self.box.volumes.finish()
 
     def run(
         self,
@@ -207,7 +207,7 @@ class Containers:
         try:
             record = truth.settled(self.state, folder, record, watched=True)
         except ContainerNotFound:  # it was to be removed at its end, with the volumes that were made for it
-            self.box.volumes.finish_removals()
+            self.box.volumes.finish()
             raise
         if record.status == "removing":
             ending.finish_removal(Container(self, record))

@@ -148,7 +148,7 @@ def finish_removal(container: Container, *, volumes: bool = False) -> None:
     that was to remove itself."""
     _finish_removal(container, volumes)
     if volumes or _takes_volumes(container.record):
-        container.box.volumes.finish_removals()
+        container.box.volumes.finish()
 
 
 def _takes_volumes(record: ContainerRecord) -> bool:

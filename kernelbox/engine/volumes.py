@@ -138,12 +138,13 @@ class Volumes:
 
     def get(self, name: str) -> Volume:
         """Raises VolumeNotFound."""
+        self.finish()
         return Volume(self, self.store.get(name))
 
     def list(self, filters: Filters | None = None) -> list[Volume]:
         """By name; `filters` as for `docker volume ls`. Raises InvalidOption."""
         wanted = _checked(filters, LIST_KEYS)
-        self._finish()
+        self.finish()
         found = [Volume(self, record) for record in self.store.all()]
         if "dangling" in wanted:
             used, dangling = self.store.used(), {_boolean("dangling", each) for each in wanted["dangling"]}
@@ -159,7 +160,7 @@ class Volumes:
         `docker volume prune`. Raises InvalidOption."""
         wanted = _checked(filters, PRUNE_KEYS)
         every = all or any(_boolean("all", each) for each in wanted.get("all", ()))
-        self._finish()
+        self.finish()
         used, done = self.store.used(), Pruned(VolumesDeleted=[], SpaceReclaimed=0)
         for volume in [Volume(self, record) for record in self.store.all()]:
             if volume.name in used or not (every or volume.record.anonymous) or not _matches(volume, wanted):
@@ -187,18 +188,15 @@ class Volumes:
         """Keeps the volume of a mount, which is made if there is none; see VolumeStore.hold."""
         return self.store.hold(mount.source, dict(VolumeWords.of(mount.options).labels))
 
-    def finish_removals(self) -> None:
-        """Removes what a container that has gone leaves, and what somebody was killed over."""
-        self.store.finish_removals()
+    def finish(self) -> None:
+        """Removes what a container that has gone leaves, and finishes what somebody was killed over."""
+        if self._box.paths.state.exists():
+            self.store.finish()
 
     def discard_run(self, identity: str) -> None:
         """The folder of a run that was not launched; nothing where there is none."""
         if os.path.lexists(self._box.paths.runs / identity):
             self._sweep(identity, RUNS)
-
-    def _finish(self) -> None:
-        if self._box.paths.state.exists():
-            self.store.finish_removals()
 
     def _sweep(self, name: str, folder: str) -> None:
         self._box.opened().monitor.carry_out(Plan((Sweep(name, folder, TRASH),)))

@@ -67,7 +67,7 @@ def copy_into(folder: int, root: int, target: str, ids: IdShift | None = None) -
         with contextlib.closing(packed):
             archive = as_file(rewrite(packed, _without_devices))
             tar_in.unpack(folder, "/", archive, ids=ids, copy_owner=owners)
-        _make_alike(place.fileno(), folder, ids)
+        _make_alike(place.fileno(), os.fstat(place.fileno()), folder, ids)
     return True
 
 
@@ -76,9 +76,8 @@ def _without_devices(entry: Entry) -> Entry | None:
     return None if entry.kind in (Kind.CHARACTERS, Kind.BLOCKS) else entry
 
 
-def _make_alike(of: int, folder: int, ids: IdShift | None = None) -> None:
-    """Owner, attributes, mode and time of the one folder for the other."""
-    status = os.fstat(of)
+def _make_alike(of: int, status: os.stat_result, folder: int, ids: IdShift | None = None) -> None:
+    """Owner, attributes, mode and time of the one folder for the other; `status` is that of the one."""
     if os.geteuid() == 0:
         owner = (status.st_uid, status.st_gid)
         os.chown(folder, *(ids.outside(*owner) if ids else owner))
@@ -95,12 +94,13 @@ def _move_in(volume: int) -> None:
     except FileNotFoundError:
         return
     with source, Descriptor(os.open(DATA, _FOLDER, dir_fd=volume)) as data:
+        status = os.fstat(source.fileno())  # what is taken out of it changes its time
         for name in os.listdir(source.fileno()):
             try:
                 os.stat(name, dir_fd=data.fileno(), follow_symlinks=False)
             except FileNotFoundError:
                 os.rename(name, name, src_dir_fd=source.fileno(), dst_dir_fd=data.fileno())
-        _make_alike(source.fileno(), data.fileno())
+        _make_alike(source.fileno(), status, data.fileno())
     inside.remove(volume, _WHOLE)
 
 

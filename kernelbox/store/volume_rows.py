@@ -67,12 +67,9 @@ def find(cursor: sqlite3.Cursor, name: str) -> VolumeRecord | None:
     return _record(rows[0]) if rows else None
 
 
-def every(cursor: sqlite3.Cursor, status: str | None = None) -> list[VolumeRecord]:
-    """By name; all of them, or those of one status."""
-    rows = cursor.execute(
-        "SELECT name, created_at, labels, status FROM volumes WHERE ? IS NULL OR status = ? ORDER BY name",
-        (status, status),
-    )
+def every(cursor: sqlite3.Cursor) -> list[VolumeRecord]:
+    """By name, whatever their status."""
+    rows = cursor.execute("SELECT name, created_at, labels, status FROM volumes ORDER BY name")
     return [_record(row) for row in rows]
 
 

@@ -147,16 +147,16 @@ class VolumeStore:
                 return True
         return False
 
-    def finish_removals(self) -> None:
-        """Removes what is to go: volumes that were made for a container which has gone, and those whose removal
-        somebody was killed over."""
+    def finish(self) -> None:
+        """Removes volumes that were made for a container which has gone, and those whose removal somebody was killed
+        over; makes the folders of those whose making somebody was killed over."""
         if not self._state.exists:
             return
         with self._state.reading() as cursor:
-            going = rows.every(cursor, REMOVING)
-        if going:
+            begun = [record for record in rows.every(cursor) if record.status != READY]
+        if begun:
             with self._locked():
-                for record in going:
+                for record in begun:
                     self._finish(record.name)
 
     def _made(self, record: VolumeRecord) -> VolumeRecord:
@@ -181,11 +181,13 @@ class VolumeStore:
         return VolumeRecord(record.name, record.created_at, record.labels, READY)
 
     def _finish(self, name: str) -> None:
-        """The removal that somebody has begun, if they have."""
+        """What somebody has begun with it, if they have."""
         with self._state.reading() as cursor:
             record = rows.find(cursor, name)
         if record is not None and record.status == REMOVING:
             self._discard(name)
+        elif record is not None:
+            self._made(record)
 
     def _discard(self, name: str) -> None:
         """Out of sight first, in one step that is sure to last; what is in it is deleted later."""

@@ -73,7 +73,7 @@ def test_nothing_is_made_by_asking(volumes: VolumeStore, paths: StorePaths) -> N
     assert volumes.used() == {}
     with pytest.raises(VolumeNotFound):
         volumes.get("web")
-    volumes.finish_removals()
+    volumes.finish()
     assert sorted(os.listdir(paths.root)) == ["runs", "trash"]
 
 
@@ -111,7 +111,7 @@ def test_what_was_made_for_a_container_goes_with_it(volumes: VolumeStore, state:
         volumes.make_folder(name)
     state.remove(own.id, volumes=True)
     assert [each.name for each in volumes.all()] == ["2" * 64], "somebody else has this one"
-    volumes.finish_removals()
+    volumes.finish()
     assert os.listdir(paths.volumes) == ["2" * 64]
 
 
@@ -138,13 +138,19 @@ def test_rows_that_an_older_kernelbox_left(volumes: VolumeStore, state: StateFil
     volumes.remove("web")
 
 
+@pytest.mark.parametrize("how", ["used", "seen"])
 @pytest.mark.parametrize("folder", ["", "volumes/web", "volumes/web/_data"])
-def test_killed_while_it_was_made(volumes: VolumeStore, state: StateFile, paths: StorePaths, folder: str) -> None:
+def test_killed_while_it_was_made(
+    volumes: VolumeStore, state: StateFile, paths: StorePaths, folder: str, how: str
+) -> None:
     with state.transaction() as cursor:
         rows.insert(cursor, VolumeRecord("web", 1.0, {}, NEW))
     if folder:
         (paths.root / folder).mkdir(parents=True)
-    volumes.make_folder("web")
+    if how == "used":
+        volumes.make_folder("web")
+    else:
+        volumes.finish()
     assert volumes.get("web").status == READY
     assert volumes.data("web").is_dir()
 
