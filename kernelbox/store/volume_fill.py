@@ -39,7 +39,7 @@ def fill(volume: Path, root: int, target: str) -> None:
             folder = opened.fileno()
             _move_in(folder)
             inside.remove(folder, _UNFINISHED)
-            if os.listdir(volume / DATA):
+            if not _is_empty(volume / DATA):
                 return
             try:
                 os.mkdir(_UNFINISHED, 0o700, dir_fd=folder)
@@ -69,6 +69,14 @@ def copy_into(folder: int, root: int, target: str, ids: IdShift | None = None) -
             tar_in.unpack(folder, "/", archive, ids=ids, copy_owner=owners)
         _make_alike(place.fileno(), os.fstat(place.fileno()), folder, ids)
     return True
+
+
+def _is_empty(data: Path) -> bool:
+    """One that is closed to an ordinary user has been a container's: only that can have made it so."""
+    try:
+        return not os.listdir(data)
+    except PermissionError:
+        return False
 
 
 def _without_devices(entry: Entry) -> Entry | None:
