@@ -19,6 +19,7 @@ from kernelbox.engine.ready import RecentPlans
 from kernelbox.engine.showing import ContainerList
 from kernelbox.engine.volume_mounts import fill_kept, uses_for, volumes_in
 from kernelbox.engine.volume_options import VolumeWords
+from kernelbox.engine.volumes_from import as_recorded, with_others
 from kernelbox.engine.whole_paths import whole_image, whole_options
 from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
 from kernelbox.runtime.monitor import Monitor
@@ -74,6 +75,9 @@ class Containers:
             raise InvalidOption("restart: a container that is removed at its end cannot be started again")
         found = self.box.images.get(image)
         self.box.opened()
+        wanted, anonymous = with_others(self.box, before := wanted)
+        if binds := list(as_recorded(wanted.mounts[len(before.mounts) :])):
+            given["mounts"] = [*_several(given.get("mounts")), *binds]
         record = ContainerRecord(
             id=secrets.token_hex(32),
             name=wanted.name or new_name(self._is_taken),
@@ -88,7 +92,7 @@ class Containers:
         for mount in mounts:
             if mount.source:
                 self.box.volumes.create(mount.source, labels=dict(VolumeWords.of(mount.options).labels))
-        self._make(record, uses_for(record.id, mounts), found)
+        self._make(record, uses_for(record.id, mounts, anonymous), found)
         return Container(self, record)
 
     def _make(self, record: ContainerRecord, uses: Sequence[VolumeUse], image: Image) -> None:
@@ -151,7 +155,8 @@ class Containers:
         found = [Container(self, record) for record in self.records()]
         wanted = [each for each in found if all or each.record.living or (filters and "status" in filters)]
         if filters:
-            wanted = [each for each in wanted if matches(each.record, filters, self.state.get)]
+            having = self.box.volumes.store.users_of(filters.get("volume", ()))
+            wanted = [each for each in wanted if matches(each.record, filters, self.state.get, having=having)]
         return ContainerList(wanted)
 
     def names(self) -> Sequence[str]:
@@ -238,6 +243,10 @@ class Containers:
             health.ask(self.box, record, folder)
         elif record.living:
             starting.start_as_policy_says(self.box, self.state, folder, record)
+
+
+def _several(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def _recorded(name: str, value: object) -> object:

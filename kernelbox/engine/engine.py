@@ -164,6 +164,7 @@ class Engine:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
         monitor = self._open()
         found = self.images.get(image)
+        options = self._with_others(options)
         with contextlib.ExitStack() as undo:
             taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
             options, chosen = place_plan(self, options, found)
@@ -198,6 +199,7 @@ class Engine:
         found = self.images.get(image)
         monitor = self._open()
         words = _words(command)
+        options = self._with_others(options)
         with contextlib.ExitStack() as undo:
             if options.restart.name != "no":
                 raise InvalidOption("restart: a run is over when its command has ended", hint="containers.run restarts")
@@ -205,6 +207,13 @@ class Engine:
                 self._check_name(options.name)
                 undo.enter_context(hold_name(self.paths.root / "names", options.name))
             return self._launch(found, words, options, input, on_output, monitor, undo, fault, adopt)
+
+    def _with_others(self, options: RunOptions) -> RunOptions:
+        if not options.volumes_from:
+            return options
+        from kernelbox.engine.volumes_from import with_others
+
+        return with_others(self, options)[0]
 
     def _check_name(self, name: str) -> None:
         """Raises NameInUse where a kept container has it."""

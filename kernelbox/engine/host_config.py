@@ -41,7 +41,7 @@ def _files(options: RunOptions) -> dict[str, object]:
         "Binds": [_bind(mount) for mount in options.volumes if mount.source] or None,
         "ContainerIDFile": "",
         "VolumeDriver": "",
-        "VolumesFrom": None,
+        "VolumesFrom": list(options.volumes_from) or None,
         "ReadonlyRootfs": options.read_only,
         "ShmSize": options.shm_size or SHM_SIZE,
     }

@@ -42,13 +42,14 @@ class Sizes:
 class Known:
     """What others know of a container. Nothing of it must be there.
 
-    `volumes` are the volumes that it has by their places: name, and folder of the machine.
+    `volumes` are the volumes that it has by their places: name, folder of the machine, and
+    whether it may write there.
     `networks` are the settings of each network by its name, as the API has them; `health` is the API's object;
     `resolv_conf`, `hostname` and `hosts` are the paths of the files that the container sees under /etc."""
 
     image: ImageConfig = images.EMPTY
     ports: Sequence[Port] = ()
-    volumes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    volumes: Mapping[str, tuple[str, str, bool]] = field(default_factory=dict)
     networks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     sandbox: str = ""
     sizes: Sizes | None = None
@@ -184,23 +185,22 @@ def _mounts(record: ContainerRecord, config: Config | None, known: Known) -> lis
     places = {mount.destination for mount in asked}
     more = (Mount(place, "volume") for place in known.volumes if place not in places)
     return [
-        _volume_point(mount, *known.volumes.get(mount.destination, (mount.source, "")))
+        _volume_point(mount, *known.volumes.get(mount.destination, (mount.source, "", "ro" not in mount.options)))
         if mount.type == "volume"
         else _mount_point(mount, launched.get(mount.destination, mount))
         for mount in (*asked, *more)
     ]
 
 
-def _volume_point(mount: Mount, name: str, folder: str) -> dict[str, object]:
-    read_only = "ro" in mount.options
+def _volume_point(mount: Mount, name: str, folder: str, writable: bool) -> dict[str, object]:
     return {
         "Type": "volume",
         "Name": name,
         "Source": folder,
         "Destination": mount.destination,
         "Driver": "local",
-        "Mode": "ro" if read_only else "z" if mount.source else "",
-        "RW": not read_only,
+        "Mode": "ro" if not writable else "z" if mount.source else "",
+        "RW": writable,
         "Propagation": "",
     }
 

@@ -52,12 +52,15 @@ def known(container: Container, *, size: bool = False) -> inspect.Known:
     )
 
 
-def _volumes(container: Container, image: ImageConfig) -> dict[str, tuple[str, str]]:
+def _volumes(container: Container, image: ImageConfig) -> dict[str, tuple[str, str, bool]]:
     """The state file is asked for containers that may have some only: a list may be one of thousands."""
-    if not (image.volumes or any(container.record.options.get(name) for name in ("volumes", "mounts"))):
+    if not (image.volumes or any(container.record.options.get(name) for name in ("volumes", "mounts", "volumes_from"))):
         return {}
     store = container.box.volumes.store
-    return {use.destination: (use.volume, str(store.data(use.volume))) for use in store.uses_of(container.id)}
+    return {
+        use.destination: (use.volume, str(store.data(use.volume)), "ro" not in use.options)
+        for use in store.uses_of(container.id)
+    }
 
 
 def sizes(container: Container) -> inspect.Sizes:

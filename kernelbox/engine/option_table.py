@@ -166,6 +166,13 @@ FILES = _group(
         "KEY=VALUE,...",
         "a mount in long form: type=bind,source=/data,target=/data,readonly; type=volume and tmpfs",
     ),
+    (
+        "volumes_from",
+        "--volumes-from",
+        "list",
+        "CONTAINER[:ro]",
+        "what another container has mounted, be it volumes or folders of the machine",
+    ),
     ("tmpfs", "--tmpfs", "list", "TARGET[:OPTIONS]", "an empty folder in memory: /tmp:size=64m,mode=1777"),
     ("devices", "--device", "list", "PATH[:TARGET[:rwm]]", "let the container use this device of the machine"),
     ("device_cgroup_rules", "--device-cgroup-rule", "list", "RULE", "allow a kind of device: 'c 10:200 rw'"),

@@ -78,13 +78,15 @@ def volumes_in(options: RunOptions, image: Image) -> tuple[Mount, ...]:
     return (*(mount for mount in asked if mount.type == "volume"), *extra)
 
 
-def uses_for(container: str, mounts: Iterable[Mount]) -> list[VolumeUse]:
-    """Rows for a container that is to be kept; volumes without a name get one."""
+def uses_for(container: str, mounts: Iterable[Mount], anonymous: frozenset[str]) -> list[VolumeUse]:
+    """Rows for a container that is to be kept; volumes without a name get one, and some are `anonymous` already."""
     uses = []
     for mount in mounts:
         filled = VolumeWords.of(mount.options).nocopy
         name = mount.source or secrets.token_hex(32)
-        uses.append(VolumeUse(container, mount.destination, name, mount.options, not mount.source, filled))
+        uses.append(
+            VolumeUse(container, mount.destination, name, mount.options, not mount.source or name in anonymous, filled)
+        )
     return uses
 
 

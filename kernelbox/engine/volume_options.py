@@ -15,7 +15,15 @@ from kernelbox.oci.runtime_spec import Mount
 from kernelbox.oci.value import frozen
 from kernelbox.store.volume_names import checked_name
 
-__all__ = ["VOLUME_FIELDS", "VolumeWords", "check_driver", "fields_of_object", "long_volume", "short_volume"]
+__all__ = [
+    "VOLUME_FIELDS",
+    "VolumeWords",
+    "check_driver",
+    "fields_of_object",
+    "long_volume",
+    "short_volume",
+    "volumes_from",
+]
 
 BIND_FLAGS = frozenset(["exec", "noexec", "suid", "nosuid", "dev", "nodev"])
 IGNORED_FLAGS = {
@@ -110,6 +118,16 @@ def check_driver(name: str) -> None:
     """Raises InvalidOption for one that there is not."""
     if name != DRIVER:
         raise InvalidOption(f"there is no volume driver {name!r}", hint="there is: local")
+
+
+def volumes_from(value: object) -> tuple[str, ...]:
+    """Of the option: names of containers, each with ":ro" or ":rw" behind it or nothing. Raises InvalidOption."""
+    found = texts(value)
+    for each in found:
+        name, _, mode = each.partition(":")
+        if not name or mode not in ("", "ro", "rw"):
+            raise InvalidOption(f"{each!r} is not CONTAINER or CONTAINER:ro", hint="the mode is ro or rw")
+    return found
 
 
 def fields_of_object(given: object) -> dict[str, object]:

@@ -125,6 +125,11 @@ def names_of_users(cursor: sqlite3.Cursor, volume: str) -> list[str]:
     return [str(row[0]) for row in found]
 
 
+def users_of(cursor: sqlite3.Cursor, volume: str) -> set[str]:
+    """The ids of the containers that have it."""
+    return {str(row[0]) for row in cursor.execute(f"SELECT container {_OF_CONTAINERS} WHERE volume = ?", (volume,))}
+
+
 def used(cursor: sqlite3.Cursor) -> dict[str, int]:
     """How many containers have each volume that any has."""
     found = cursor.execute(f"SELECT volume, COUNT(DISTINCT container) {_OF_CONTAINERS} GROUP BY volume")

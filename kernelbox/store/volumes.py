@@ -15,7 +15,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kernelbox.errors import Conflict, StoreError
@@ -103,6 +103,14 @@ class VolumeStore:
             return {}
         with self._state.reading() as cursor:
             return rows.used(cursor)
+
+    def users_of(self, names: Iterable[str]) -> set[str]:
+        """The ids of containers that have one of these volumes."""
+        wanted = list(names)
+        if not wanted or not self._state.exists:
+            return set()
+        with self._state.reading() as cursor:
+            return set().union(*(rows.users_of(cursor, name) for name in wanted))
 
     def set_filled(self, use: VolumeUse) -> None:
         """What the image has there is in the volume, or need not be."""
