@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from kernelbox.engine.image_root import open_image_root
 from kernelbox.engine.images import Image
+from kernelbox.engine.mount_options import checked_target
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.volume_options import VolumeWords
 from kernelbox.errors import InvalidOption, StoreError
@@ -25,16 +25,15 @@ from kernelbox.linux.descriptor import Descriptor
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Mount
 from kernelbox.oci.value import frozen
-from kernelbox.store import volume_fill
 from kernelbox.store.id_ranges import COUNT
 from kernelbox.store.ownership import IdShift
-from kernelbox.store.volume_rows import VolumeUse
-from kernelbox.store.volumes import DATA
+from kernelbox.store.volume_names import DATA
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
     from kernelbox.store.container_record import ContainerRecord
     from kernelbox.store.id_ranges import IdRange
+    from kernelbox.store.volume_rows import VolumeUse
     from kernelbox.store.volumes import VolumeStore
 
 __all__ = ["NOTHING", "Placed", "fill_kept", "place_kept", "place_plan", "place_run", "uses_for", "volumes_in"]
@@ -70,16 +69,20 @@ NOTHING = Placed()
 
 
 def volumes_in(options: RunOptions, image: Image) -> tuple[Mount, ...]:
-    """The mounts of volumes that the options ask for, and those that the image wants where the options say nothing."""
+    """The mounts of volumes that the options ask for, and those that the image wants where the options say nothing.
+
+    Raises InvalidOption for an image that wants one where none can be."""
     asked = () if image.bundle else (*options.volumes, *options.mounts)
     taken = {mount.destination for mount in (*asked, *options.tmpfs)}
-    wanted = (Mount(os.path.normpath(f"/{path}"), "volume") for path in image.config.volumes)
-    extra = (mount for mount in wanted if mount.destination not in taken and mount.destination != "/")
+    wanted = (os.path.normpath("/" + path.lstrip("/")) for path in image.config.volumes)
+    extra = (Mount(checked_target(path), "volume") for path in wanted if path not in taken)
     return (*(mount for mount in asked if mount.type == "volume"), *extra)
 
 
 def uses_for(container: str, mounts: Iterable[Mount], anonymous: frozenset[str]) -> list[VolumeUse]:
     """Rows for a container that is to be kept; volumes without a name get one, and some are `anonymous` already."""
+    from kernelbox.store.volume_rows import VolumeUse
+
     uses = []
     for mount in mounts:
         filled = VolumeWords.of(mount.options).nocopy
@@ -100,6 +103,9 @@ def fill_kept(box: Engine, record: ContainerRecord, image: Image) -> None:
     waiting = [use for use in uses if not use.filled]
     if not waiting:
         return
+    from kernelbox.engine.image_root import open_image_root
+    from kernelbox.store import volume_fill
+
     with open_image_root(box, image) as root:
         for use in waiting:
             volume_fill.fill(store.folder(use.volume), root, use.destination)
@@ -125,6 +131,8 @@ def place_run(
     wanted = volumes_in(options, image)
     if not wanted:
         return options, None
+    from kernelbox.store import volume_fill
+
     identity = secrets.token_hex(32)
     undo.callback(box.volumes.discard_run, identity)
     placing, locks, names = _Placing(box.volumes.store), [], []
@@ -166,12 +174,16 @@ def _image_root(box: Engine, image: Image, mounts: Iterable[Mount]) -> Iterator[
     if all(VolumeWords.of(mount.options).nocopy for mount in mounts):
         yield -1
         return
+    from kernelbox.engine.image_root import open_image_root
+
     with open_image_root(box, image) as root:
         yield root
 
 
 def _own_folder(box: Engine, name: str, mount: Mount, root: int, taken: IdRange | None) -> str:
     """A folder that goes with the run. Where ids cannot be mapped its files have those that the container has now."""
+    from kernelbox.store import volume_fill
+
     path = box.paths.runs / name
     opened = box.opened()
     try:

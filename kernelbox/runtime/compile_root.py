@@ -25,7 +25,7 @@ from kernelbox.runtime.steps.files import (
 )
 from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MountOverlay
 from kernelbox.runtime.target import Layer, Target
-from kernelbox.store.volumes import USED_VOLUMES
+from kernelbox.store.volume_names import USED_VOLUMES
 
 __all__ = [
     "bind_name",

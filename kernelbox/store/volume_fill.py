@@ -20,7 +20,7 @@ from kernelbox.store import inside, ownership, tar_in, tar_out
 from kernelbox.store.ownership import IdShift
 from kernelbox.store.tar_entries import Entry, Kind
 from kernelbox.store.tar_rewrite import as_file, rewrite
-from kernelbox.store.volumes import DATA
+from kernelbox.store.volume_names import DATA
 
 __all__ = ["copy_into", "fill"]
 

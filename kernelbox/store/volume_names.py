@@ -1,4 +1,5 @@
-"""What a volume can be called."""
+"""What a volume can be called, and what is called how in its folder and in a run's: without what a launch of something
+that has no volumes does not need."""
 
 from __future__ import annotations
 
@@ -6,7 +7,12 @@ import re
 
 from kernelbox.errors import InvalidOption
 
-__all__ = ["checked_name", "is_name"]
+__all__ = ["DATA", "USED_VOLUMES", "checked_name", "is_name"]
+
+DATA = "_data"
+"""What containers see of a volume."""
+USED_VOLUMES = "volumes"
+"""The file in a temporary run's folder that says who it is and which volumes it has, a name on each line."""
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 _MOST = 255

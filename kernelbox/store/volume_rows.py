@@ -7,13 +7,16 @@ says so, which is made and goes with the container's own.
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from kernelbox.errors import Conflict, VolumeNotFound
 from kernelbox.oci.value import frozen
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["ANONYMOUS_LABEL", "NEW", "READY", "REMOVING", "SCHEMA", "VolumeRecord", "VolumeUse"]
 

@@ -24,14 +24,10 @@ from kernelbox.linux.descriptor import Descriptor
 from kernelbox.store import volume_rows as rows
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import StateFile
-from kernelbox.store.volume_names import checked_name
+from kernelbox.store.volume_names import DATA, USED_VOLUMES, checked_name
 from kernelbox.store.volume_rows import NEW, READY, REMOVING, VolumeRecord, VolumeUse
 
-__all__ = ["DATA", "USED_VOLUMES", "VolumeStore"]
-
-DATA = "_data"
-USED_VOLUMES = "volumes"
-"""The file in a temporary run's folder that says who it is and which volumes it has, a name on each line."""
+__all__ = ["VolumeStore"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -15,8 +15,9 @@ from kernelbox.store import volume_rows as rows
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import VERSION, StateFile
+from kernelbox.store.volume_names import USED_VOLUMES
 from kernelbox.store.volume_rows import NEW, READY, REMOVING, VolumeRecord, VolumeUse
-from kernelbox.store.volumes import USED_VOLUMES, VolumeStore
+from kernelbox.store.volumes import VolumeStore
 
 
 @pytest.fixture
