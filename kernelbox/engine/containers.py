@@ -221,7 +221,7 @@ class Containers:
 
     def take_over(self) -> None:
         """For a new monitor: containers that outlived the last one are its own from now on; what is recorded of those
-        that did not is put right."""
+        that did not is put right, and so is what is half done with volumes."""
         for record in self.state.all():
             try:
                 self._take_over(record)
@@ -231,6 +231,7 @@ class Containers:
             except KernelBoxError as error:  # this one's; the others are taken over all the same
                 with contextlib.suppress(ContainerNotFound):
                     self.state.change(record.id, error=error.message)
+        self.box.volumes.finish()
 
     def _take_over(self, record: ContainerRecord) -> None:
         token = bytes.fromhex(record.id)

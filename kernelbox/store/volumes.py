@@ -51,8 +51,8 @@ class VolumeStore:
         """A new volume, or the one that there is. A folder that nobody knows of is taken as it is: the state file may
         have been lost. Raises InvalidOption, StoreError."""
         checked_name(name)
-        with self._locked():
-            self._finish(name)
+        with self._locked() as gone:
+            self._finish(name, gone)
             with self._state.transaction() as cursor:
                 record = rows.find(cursor, name)
                 if record is None:
@@ -131,8 +131,8 @@ class VolumeStore:
     def remove(self, name: str) -> None:
         """Removes it with all that is in it, but not what is mounted there. Raises VolumeNotFound, Conflict where a
         container has it, running or not."""
-        with self._locked(), contextlib.ExitStack() as held:
-            self._finish(name)
+        with self._locked() as gone, contextlib.ExitStack() as held:
+            self._finish(name, gone)
             self.get(name)
             self._lock_unused(name, held)
             with self._state.transaction() as cursor:
@@ -140,7 +140,7 @@ class VolumeStore:
                 if users:
                     raise _in_use(name, users)
                 rows.set_status(cursor, name, REMOVING)
-            self._discard(name)
+            self._discard(name, gone)
 
     def is_held(self, name: str) -> bool:
         """Whether a container runs with it that nothing is written down of."""
@@ -159,9 +159,9 @@ class VolumeStore:
         with self._state.reading() as cursor:
             begun = [record for record in rows.every(cursor) if record.status != READY]
         if begun:
-            with self._locked():
+            with self._locked() as gone:
                 for record in begun:
-                    self._finish(record.name)
+                    self._finish(record.name, gone)
 
     def _made(self, record: VolumeRecord) -> VolumeRecord:
         if record.status != NEW:
@@ -184,17 +184,18 @@ class VolumeStore:
             rows.set_status(cursor, record.name, READY)
         return VolumeRecord(record.name, record.created_at, record.labels, READY)
 
-    def _finish(self, name: str) -> None:
+    def _finish(self, name: str, gone: list[str]) -> None:
         """What somebody has begun with it, if they have."""
         with self._state.reading() as cursor:
             record = rows.find(cursor, name)
         if record is not None and record.status == REMOVING:
-            self._discard(name)
+            self._discard(name, gone)
         elif record is not None:
             self._made(record)
 
-    def _discard(self, name: str) -> None:
-        """Out of sight first, in one step that is sure to last; what is in it is deleted later."""
+    def _discard(self, name: str, gone: list[str]) -> None:
+        """Out of sight first, in one step that is sure to last; what is in it is deleted later, from the trash, where
+        it has the name that is added to `gone`."""
         fresh = secrets.token_hex(32)
         with Descriptor(os.open(self._paths.volumes, _FOLDER)) as above:
             try:
@@ -208,7 +209,7 @@ class VolumeStore:
         with self._state.transaction() as cursor:
             rows.delete(cursor, name)
         if fresh:
-            self._sweep(fresh)
+            gone.append(fresh)
 
     def _lock_unused(self, name: str, held: contextlib.ExitStack) -> None:
         """Nobody can begin to use it until `held` ends. Raises Conflict where a run has it, or something is mounted in
@@ -235,11 +236,18 @@ class VolumeStore:
         return found
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._paths.volumes.mkdir(mode=0o700, exist_ok=True)
-        with Descriptor(os.open(self._paths.volumes, _FOLDER)) as folder:
-            fcntl.flock(folder.fileno(), fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> Iterator[list[str]]:
+        """Gives a list for the names of what is to be deleted in the trash, which is done when the lock is free again:
+        a monitor that has to be started for that may start containers again, for which others need the lock."""
+        gone: list[str] = []
+        try:
+            self._paths.volumes.mkdir(mode=0o700, exist_ok=True)
+            with Descriptor(os.open(self._paths.volumes, _FOLDER)) as folder:
+                fcntl.flock(folder.fileno(), fcntl.LOCK_EX)
+                yield gone
+        finally:
+            for name in gone:
+                self._sweep(name)
 
 
 def _in_use(name: str, users: list[str]) -> Conflict:

@@ -248,3 +248,26 @@ def test_events(volumes: VolumeStore, state: StateFile) -> None:
     volumes.remove("web")
     found = [(event.kind, event.action, event.id, event.attributes) for event in state.events()]
     assert found == [("volume", action, "web", {"driver": "local"}) for action in ("create", "destroy")]
+
+
+def test_the_lock_is_free_when_it_is_deleted(state: StateFile, paths: StorePaths) -> None:
+    """Who deletes may have to start a monitor first, which starts containers that have volumes."""
+    seen: list[str] = []
+
+    def sweep(name: str) -> None:
+        folder = os.open(paths.volumes, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(folder)
+        seen.append(name)
+
+    volumes = VolumeStore(state, paths, sweep)
+    volumes.create("web", {})
+    volumes.remove("web")
+    one = container("a", "one")
+    state.add(one, [use(one, "1" * 64, anonymous=True)])
+    volumes.make_folder("1" * 64)
+    state.remove(one.id, volumes=True)
+    volumes.finish()
+    assert len(seen) == 2
