@@ -59,7 +59,8 @@ class Placed:
         `Target.sources`."""
         volumes = {folder for source, (folder, *_) in self.folders.items() if not sources[source][1]}
         return tuple(
-            f"{folder} lies where ids cannot be mapped: its files belong to nobody in the container"
+            f"{folder} lies where ids cannot be mapped: "
+            "its files belong to nobody in the container, but with userns='host'"
             for folder in sorted(volumes)
             if folder.endswith(f"/{DATA}")
         )
