@@ -4,7 +4,8 @@
     ├── InvalidOption                  an option, a value or a combination that cannot be meant   (also a ValueError)
     ├── NotFound                       a named thing that is not there
     │   ├── ImageNotFound
-    │   └── ContainerNotFound
+    │   ├── ContainerNotFound
+    │   └── VolumeNotFound
     ├── Conflict                       not in the state that the container is in: start of a running one
     │   └── NameInUse                  a name that already belongs to another container
     ├── NotSupported                   this machine cannot do it; the hint says what would mend it
@@ -63,6 +64,10 @@ class ImageNotFound(NotFound):
 
 class ContainerNotFound(NotFound):
     """No container of this name or id."""
+
+
+class VolumeNotFound(NotFound):
+    """No volume of this name."""
 
 
 class Conflict(KernelBoxError):

@@ -67,6 +67,12 @@ def _dispatch_verb(name: str, words: list[str]) -> int:
             return call(VERBS[verb], words[1:])
         if verb in IN_CONTAINER:
             return _dispatch([verb, *words[1:]])
+    if name == "volume" and words:
+        from kernelbox.cli.verbs import call
+        from kernelbox.cli.volume_table import volume_verb
+
+        if verb_of_volumes := volume_verb(words[0]):
+            return call(verb_of_volumes, words[1:])
     from kernelbox.cli.app import main as by_click
 
     return by_click([name, *words])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from kernelbox import __version__
-from kernelbox.cli.verb_names import ALIASES, IN_CONTAINER, LAUNCHING, MACHINE, SECTIONS, summary_of
+from kernelbox.cli.verb_names import ALIASES, IN_CONTAINER, LAUNCHING, MACHINE, SECTIONS, VOLUMES, summary_of
 from kernelbox.errors import InvalidOption
 
 __all__ = ["main", "show_help"]
@@ -37,8 +37,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             raise no_command(name, self.list_commands(ctx), "kernelbox")
-        if name == "container":
-            return container
+        if name in ("container", "volume"):
+            return container if name == "container" else volume
         if name not in MACHINE:
             return _command(name)
         command = importlib.import_module(f"kernelbox.cli.{name}").command
@@ -80,6 +80,27 @@ class ContainerVerbs(click.Group):
         formatter.write_text(f"Other words: {', '.join(f'{alias} is {name}' for alias, name in ALIASES.items())}.")
 
 
+class VolumeVerbs(click.Group):
+    """`kernelbox volume VERB`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*VOLUMES]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        from kernelbox.cli.launching import command_of
+        from kernelbox.cli.volume_table import volume_verb
+
+        verb = volume_verb(name)
+        if verb is None:
+            raise no_command(name, self.list_commands(ctx), "kernelbox volume")
+        return command_of(verb, VOLUMES[verb.name])
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("kernelbox volume", "COMMAND [ARGS]...")
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VOLUMES.items()))
+
+
 def _command(name: str) -> click.Command:
     from kernelbox.cli.launching import launching_command, verb_command
 
@@ -96,6 +117,13 @@ def no_command(name: str, known: Sequence[str], group: str) -> InvalidOption:
 @click.group(cls=ContainerVerbs, name="container", invoke_without_command=True)
 @click.pass_context
 def container(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@click.group(cls=VolumeVerbs, name="volume", invoke_without_command=True)
+@click.pass_context
+def volume(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -1,4 +1,4 @@
-"""`kernelbox inspect`: everything that is known of containers."""
+"""`kernelbox inspect`: everything that is known of containers, and of volumes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import sys
 from kernelbox.cli.caller import engine, tell
 from kernelbox.cli.templates import fields_of, render
 from kernelbox.cli.verbs import Given
+from kernelbox.engine.engine import Engine
 from kernelbox.engine.observing import attributes
-from kernelbox.errors import InvalidOption, KernelBoxError
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError
 
-__all__ = ["inspect"]
+__all__ = ["KINDS", "document", "inspect"]
+
+KINDS = ("container", "volume")
+_KINDS = ", ".join(KINDS)
 
 
 def inspect(given: Given) -> int:
     """An array of JSON, or with a template a line for each; then what could not be found."""
-    if given.text("type") not in ("", "container"):
-        raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint="there is: container")
+    if given.text("type") not in ("", *KINDS):
+        raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint=f"there is: {_KINDS}")
     template = given.text("format")
     found, failures = _documents(given)
     if template in ("", "json"):
@@ -36,10 +40,22 @@ def _documents(given: Given) -> tuple[list[dict[str, object]], list[KernelBoxErr
     with engine() as box:
         for reference in given.words:
             try:
-                found.append(attributes(box.containers.get(reference), size=given.flag("size")))
+                found.append(document(box, reference, given))
             except KernelBoxError as error:
                 failures.append(error)
     return found, failures
+
+
+def document(box: Engine, reference: str, given: Given) -> dict[str, object]:
+    """Of a container; of a volume where there is none, or one is meant. Raises KernelBoxError."""
+    kind = given.text("type")
+    try:
+        if kind != "volume":
+            return attributes(box.containers.get(reference), size=given.flag("size"))
+    except ContainerNotFound:
+        if kind or reference not in box.volumes.names():
+            raise
+    return box.volumes.get(reference).attrs
 
 
 def _array(found: list[dict[str, object]]) -> str:

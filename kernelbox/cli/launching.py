@@ -11,11 +11,11 @@ import click
 
 from kernelbox.cli.verb_names import LAUNCHING, summary_of
 from kernelbox.cli.verb_table import VERBS
-from kernelbox.cli.verbs import HELP
+from kernelbox.cli.verbs import HELP, Verb
 from kernelbox.engine.arguments import help_text
 from kernelbox.engine.option_table import OPTIONS, Option
 
-__all__ = ["LaunchingCommand", "help_of", "launching_command", "verb_command"]
+__all__ = ["LaunchingCommand", "command_help", "command_of", "help_of", "launching_command", "verb_command"]
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,25 @@ def launching_command(name: str) -> LaunchingCommand:
 
 def help_of(name: str) -> str:
     """The help of a verb about containers, as it is printed."""
-    command = launching_command(name) if name in LAUNCHING else verb_command(name)
+    return _help(launching_command(name) if name in LAUNCHING else verb_command(name))
+
+
+def command_help(verb: Verb, summary: str) -> str:
+    """That of a verb that launches nothing."""
+    return _help(command_of(verb, summary))
+
+
+def _help(command: LaunchingCommand) -> str:
     return command.get_help(click.Context(command, max_content_width=100))
 
 
 def verb_command(name: str) -> LaunchingCommand:
     """A verb of the table, which launches nothing."""
-    verb, summary = VERBS[name], summary_of(name)
+    return command_of(VERBS[name], summary_of(name))
+
+
+def command_of(verb: Verb, summary: str) -> LaunchingCommand:
+    """For a verb that launches nothing; `summary` says in a few words what it does."""
     summary = f"{summary[:1].upper()}{summary[1:]}."
     about = About(verb.usage, "\n\n".join(filter(None, (summary, verb.text))), verb.examples)
     return LaunchingCommand(verb.name, about, (HELP, *verb.options), (), verb.below)

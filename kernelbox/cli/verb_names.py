@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "IN_CONTAINER", "PRUNE", "SECTIONS", "summary_of"]
+__all__ = ["ALIASES", "IN_CONTAINER", "PRUNE", "SECTIONS", "VOLUMES", "summary_of"]
 
 LAUNCHING = {
     "run": "run a command in a new container",
@@ -40,6 +40,14 @@ MACHINE = {
     "doctor": "what works here, what does not, and what mends it",
     "version": "the version of kernelbox and of what it runs on",
 }
+VOLUMES = {
+    "create": "make a volume: a folder that outlives the containers that have it",
+    "ls": "list volumes",
+    "inspect": "everything that is known of volumes, as JSON",
+    "rm": "remove volumes with all that is in them",
+    "prune": "remove volumes that no container has",
+}
+"""What may follow `kernelbox volume`."""
 PRUNE = {"prune": "remove all containers that do not run"}
 
 SECTIONS = {
@@ -47,7 +55,10 @@ SECTIONS = {
     "The life of containers": LIFE,
     "See what they do": LOOKING,
     "Their files": FILES,
-    "More": {"container": "all that is about containers, and container prune"},
+    "More": {
+        "container": "all that is about containers, and container prune",
+        "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
+    },
     "This machine": MACHINE,
 }
 """What `kernelbox --help` shows."""

@@ -15,9 +15,9 @@ __all__ = ["command"]
 @click.command("version", help="Show the version of kernelbox, of its C part, of Python and of the kernel.")
 def command() -> None:
     click.echo(f"kernelbox  {__version__}")
-    from kernelbox.engine.engine import monitor_version
+    from kernelbox.native import ffi, lib
 
     system = os.uname()
-    click.echo(f"monitor    {monitor_version()}")
+    click.echo(f"monitor    {ffi.string(lib.kb_version()).decode()}")
     click.echo(f"python     {platform.python_version()}")
     click.echo(f"kernel     {system.sysname} {system.release} {system.machine}")

@@ -222,9 +222,9 @@ class Container:
         return ending.wait(self, timeout, condition)
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:
-        """Removes it and all it has written; `force` kills it first. `volumes`: with its anonymous volumes, of which
-        there are none yet. Raises Conflict where it runs."""
-        ending.remove(self, force=force)
+        """Removes it and all it has written; `force` kills it first. `volumes`: with the volumes that were made
+        for it and have no name. Raises Conflict where it runs."""
+        ending.remove(self, force=force, volumes=volumes)
 
     def rename(self, name: str) -> Container:
         """Raises NameInUse, InvalidOption."""

@@ -18,8 +18,11 @@ from kernelbox.engine.names import new_name
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.ready import RecentPlans
 from kernelbox.engine.showing import ContainerList
+from kernelbox.engine.volume_mounts import fill_kept, uses_for, volumes_in
+from kernelbox.engine.volume_options import VolumeWords
+from kernelbox.engine.volumes_from import as_recorded, with_others
 from kernelbox.engine.whole_paths import whole_image, whole_options
-from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError, StoreError
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
 from kernelbox.runtime.monitor import Monitor
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.state import Event, StateFile
@@ -27,7 +30,9 @@ from kernelbox.store.state import Event, StateFile
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
     from kernelbox.engine.filters import Filters
+    from kernelbox.engine.images import Image
     from kernelbox.runtime.plan import EncodedPlan
+    from kernelbox.store.volume_rows import VolumeUse
 
 __all__ = ["Containers"]
 
@@ -72,6 +77,9 @@ class Containers:
             raise InvalidOption("restart: a container that is removed at its end cannot be started again")
         found = self.box.images.get(image)
         self.box.opened()
+        wanted, anonymous = with_others(self.box, before := wanted)
+        if binds := list(as_recorded(wanted.mounts[len(before.mounts) :])):
+            given["mounts"] = [*_several(given.get("mounts")), *binds]
         record = ContainerRecord(
             id=secrets.token_hex(32),
             name=wanted.name or new_name(self._is_taken),
@@ -82,14 +90,31 @@ class Containers:
             options={**given, **({"auto_remove": True} if auto_remove else {})},
             labels=dict(wanted.labels),
         )
+        mounts = volumes_in(wanted, found)
+        for mount in mounts:
+            if mount.source:
+                self.box.volumes.create(mount.source, labels=dict(VolumeWords.of(mount.options).labels))
+        self._make(record, uses_for(record.id, mounts, anonymous), found)
+        return Container(self, record)
+
+    def _make(self, record: ContainerRecord, uses: Sequence[VolumeUse], image: Image) -> None:
         folder = KeptFolder(self.folder_of(record.id))
-        self.state.add(record)
+        self.state.add(record, uses)
         try:
             folder.make()
-        except StoreError:
-            self.state.remove(record.id)
+            if uses:
+                fill_kept(self.box, record, image)
+        except KernelBoxError:
+            self._forget(record)
             raise
-        return Container(self, record)
+
+    def _forget(self, record: ContainerRecord) -> None:
+        """One that could not be made goes with what was made for it."""
+        if self.folder_of(record.id).exists():
+            Container(self, record).remove(volumes=True)
+        else:
+            self.state.remove(record.id, volumes=True)
+            self.box.volumes.finish()
 
     def run(
         self,
@@ -107,7 +132,7 @@ class Containers:
             return container.start()
         except KernelBoxError:
             if auto_remove:
-                container.remove(force=True)
+                container.remove(force=True, volumes=True)
             raise
 
     def _is_taken(self, name: str) -> bool:
@@ -129,7 +154,8 @@ class Containers:
         found = [Container(self, record) for record in self.records()]
         wanted = [each for each in found if all or each.record.living or (filters and "status" in filters)]
         if filters:
-            wanted = [each for each in wanted if matches(each.record, filters, self.state.get)]
+            having = self.box.volumes.store.users_of(filters.get("volume", ()))
+            wanted = [each for each in wanted if matches(each.record, filters, self.state.get, having=having)]
         return ContainerList(wanted)
 
     def names(self) -> Sequence[str]:
@@ -182,7 +208,11 @@ class Containers:
 
     def _settle(self, record: ContainerRecord) -> ContainerRecord:
         folder = KeptFolder(self.folder_of(record.id))
-        record = truth.settled(self.state, folder, record, watched=True)
+        try:
+            record = truth.settled(self.state, folder, record, watched=True)
+        except ContainerNotFound:  # it was to be removed at its end, with the volumes that were made for it
+            self.box.volumes.finish()
+            raise
         if record.status == "removing":
             ending.finish_removal(Container(self, record))
             raise ContainerNotFound(f"no such container: {record.name}", hint="its removal was finished just now")
@@ -190,7 +220,7 @@ class Containers:
 
     def take_over(self) -> None:
         """For a new monitor: containers that outlived the last one are its own from now on; what is recorded of those
-        that did not is put right."""
+        that did not is put right, and so is what is half done with volumes."""
         for record in reversed(self.state.all()):  # the oldest first: another may be in its namespaces
             try:
                 self._take_over(record)
@@ -200,6 +230,7 @@ class Containers:
             except KernelBoxError as error:  # this one's; the others are taken over all the same
                 with contextlib.suppress(ContainerNotFound):
                     self.state.change(record.id, error=error.message)
+        self.box.volumes.finish()
 
     def _take_over(self, record: ContainerRecord) -> None:
         token = bytes.fromhex(record.id)
@@ -212,6 +243,10 @@ class Containers:
             health.ask(self.box, record, folder)
         elif record.living:
             starting.start_as_policy_says(self.box, self.state, folder, record)
+
+
+def _several(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def _recorded(name: str, value: object) -> object:

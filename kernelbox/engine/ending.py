@@ -131,7 +131,7 @@ def _wait_over(container: Container, seconds: float | None) -> bool:
     return True
 
 
-def remove(container: Container, *, force: bool) -> None:
+def remove(container: Container, *, force: bool, volumes: bool = False) -> None:
     """See Container.remove. First said in the state file, then done, then forgotten: whoever comes after a crash in
     between goes on."""
     with contextlib.suppress(ContainerNotFound):
@@ -140,14 +140,25 @@ def remove(container: Container, *, force: bool) -> None:
         if not force:
             raise starting.explain_conflict(container.record, "remove")
         stop(container, 0)
-    finish_removal(container)
+    finish_removal(container, volumes=volumes)
 
 
-def finish_removal(container: Container) -> None:
-    """Idempotent; also for one whose folder has gone."""
+def finish_removal(container: Container, *, volumes: bool = False) -> None:
+    """Idempotent; also for one whose folder has gone. The volumes that were made for it go with `volumes`, and with one
+    that was to remove itself."""
+    _finish_removal(container, volumes)
+    if volumes or _takes_volumes(container.record):
+        container.box.volumes.finish()
+
+
+def _takes_volumes(record: ContainerRecord) -> bool:
+    return bool(record.options.get("auto_remove"))
+
+
+def _finish_removal(container: Container, volumes: bool) -> None:
     if not container.folder.path.exists():
         starting.unmark(container.box, container.folder, container.record)
-        container.state.remove(container.id)
+        container.state.remove(container.id, volumes=volumes or _takes_volumes(container.record))
         return
     with container.folder.locked():
         try:
@@ -159,10 +170,15 @@ def finish_removal(container: Container) -> None:
         if record.status != "removing":
             if record.living:
                 raise starting.explain_conflict(record, "remove")
-            container.state.change(container.id, status="removing")
+            # Whoever has to finish this is to know whether its volumes go too.
+            options = {**record.options, **({"auto_remove": True} if volumes else {})}
+            record = container.state.change(container.id, status="removing", options=options)
         starting.unmark(container.box, container.folder, record)
         container.removal = container.monitor.carry_out(Plan((Sweep(container.id, CONTAINERS, TRASH),)))
-        container.state.remove(container.id, durable=False)  # that it is being removed is, which comes to the same
+        volumes = volumes or _takes_volumes(record)
+        container.state.remove(
+            container.id, volumes=volumes, durable=False
+        )  # that it is being removed is, which comes to the same
 
 
 def _thaw(container: Container) -> None:

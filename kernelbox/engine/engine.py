@@ -20,9 +20,9 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
+from kernelbox.engine.volume_mounts import NOTHING, Placed, place_plan, place_run
 from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, NameInUse
 from kernelbox.linux import idmap
-from kernelbox.native import lib
 from kernelbox.runtime.connection import OnOutput
 from kernelbox.runtime.launch import Launch
 from kernelbox.runtime.monitor import Monitor
@@ -34,6 +34,7 @@ from kernelbox.store.paths import StorePaths, runtime_base
 
 if TYPE_CHECKING:
     from kernelbox.engine.containers import Containers
+    from kernelbox.engine.volumes import Volumes
 
 __all__ = ["Engine", "RunInput"]
 
@@ -65,6 +66,7 @@ class Engine:
         self.images = Images(rootless=self._rootless)
         self.closed = False
         self._containers: Containers | None = None
+        self._volumes: Volumes | None = None
         self._mutex = threading.Lock()
         self._kernel: Kernel | None = None
         self._monitor: Monitor | None = None
@@ -87,6 +89,15 @@ class Engine:
 
             self._containers = Containers(self)
         return self._containers
+
+    @property
+    def volumes(self) -> Volumes:
+        """Folders that outlive the containers that have them."""
+        if self._volumes is None:
+            from kernelbox.engine.volumes import Volumes
+
+            self._volumes = Volumes(self)
+        return self._volumes
 
     def close(self) -> None:
         """Ends what was started for this engine alone, and waits until its remains are deleted. Idempotent."""
@@ -152,9 +163,11 @@ class Engine:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
         monitor = self._open()
         found = self.images.get(image)
+        options = self._with_others(options)
         with contextlib.ExitStack() as undo:
             taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
-            return self._prepare(found, command, options, monitor, taken, with_input=False, anew=True).encoded.plan
+            options, chosen = place_plan(self, options, found)
+            return self._prepare(found, command, options, monitor, taken, chosen, with_input=False).encoded.plan
 
     def run_with_fault(self, fault: Fault, image: str, command: Sequence[str], **options: Any) -> RunResult:
         """For tests: a run of which one step fails."""
@@ -187,6 +200,7 @@ class Engine:
         found = self.images.get(image)
         monitor = self._open()
         words = _words(command)
+        options = self._with_others(options)
         with contextlib.ExitStack() as undo:
             if options.restart.name != "no":
                 raise InvalidOption("restart: a run is over when its command has ended", hint="containers.run restarts")
@@ -194,6 +208,13 @@ class Engine:
                 self._check_name(options.name)
                 undo.enter_context(hold_name(self.paths.root / "names", options.name))
             return self._launch(found, words, options, input, on_output, monitor, undo, fault, adopt, capture)
+
+    def _with_others(self, options: RunOptions) -> RunOptions:
+        if not options.volumes_from:
+            return options
+        from kernelbox.engine.volumes_from import with_others
+
+        return with_others(self, options)[0]
 
     def _check_name(self, name: str) -> None:
         """Raises NameInUse where a kept container has it."""
@@ -218,7 +239,8 @@ class Engine:
     ) -> Run:
         given, data = self._standard_input(input)
         taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
-        prepared = self._prepare(image, command, options, monitor, taken, with_input=bool(data))
+        options, chosen = place_run(self, options, image, taken, undo)
+        prepared = self._prepare(image, command, options, monitor, taken, chosen, with_input=bool(data))
         if prepared.terminal and input is not None:
             raise InvalidOption("input cannot go to a terminal", hint="leave out tty")
         launch = Launch(
@@ -243,15 +265,15 @@ class Engine:
         options: RunOptions,
         monitor: Monitor,
         taken: IdRange | None,
+        chosen: Placed | None,
         *,
         with_input: bool,
-        anew: bool = False,
     ) -> Prepared:
-        """A plan that is ready for the same thing, or one made `anew`: all its steps then speak of one container."""
+        """A plan that is ready for the same thing; or one made for the container that the volumes `chosen` are for."""
         assert self._kernel is not None
         if image.name == "host":
             self.refresh_host(monitor, taken)
-        key = None if anew else self._ready.key(image, command, options, taken, with_input)
+        key = self._ready.key(image, command, options, taken, with_input) if chosen is None else None
         prepared = self._ready.take(key)
         if prepared is None:
             prepared = prepare(
@@ -265,6 +287,7 @@ class Engine:
                 with_input=with_input,
                 rootless=self._rootless,
                 beside=self.neighbours(options),
+                placed=chosen or NOTHING,
             )
             self._ready.put(key, prepared)
         return prepared
@@ -369,10 +392,3 @@ def _words(command: str | Sequence[str] | None) -> Sequence[str]:
         return shlex.split(command)
     except ValueError as error:
         raise InvalidOption(f"command: {command[:60]!r}: {str(error).lower()}", hint="a list is not split") from None
-
-
-def monitor_version() -> str:
-    """The version that the C part was built from."""
-    from kernelbox.native import ffi
-
-    return ffi.string(lib.kb_version()).decode()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from kernelbox.engine import ports as port_values
 from kernelbox.engine.option_values import near
@@ -107,8 +107,10 @@ def matches(
     filters: Filters,
     others: Callable[[str], ContainerRecord],
     ports: Sequence[Port] = (),
+    having: Container[str] = (),
 ) -> bool:
-    """Whether the filters (as `parse` gives them) let a container through; `ports` are those it has.
+    """Whether the filters (as `parse` gives them) let a container through; `ports` are those it has, `having` the ids
+    of containers that have a volume which is asked for.
 
     `others` finds a container by name or id, for `before` and `since`; what it raises is passed on."""
     for key, values in filters.items():
@@ -117,7 +119,7 @@ def matches(
         if key in ("before", "since"):
             if not _is_older_or_newer(record, key, [others(value) for value in values]):
                 return False
-        elif not _TESTS[key](record, values):
+        elif not (_TESTS[key](record, values) or (key == "volume" and record.id in having)):
             return False
     return _has_ports(ports, filters)
 

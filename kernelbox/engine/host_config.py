@@ -12,6 +12,7 @@ from kernelbox.engine.mount_options import PROPAGATIONS, TMPFS_OPTIONS
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.ports import Port, port_map
 from kernelbox.engine.recorded_options import recorded_texts
+from kernelbox.engine.volume_options import VolumeWords
 from kernelbox.oci.runtime_spec import UNLIMITED, Config, Linux, Mount, Rlimit
 from kernelbox.store.container_record import ContainerRecord
 
@@ -37,10 +38,10 @@ def host_config(
 
 def _files(options: RunOptions) -> dict[str, object]:
     shown: dict[str, object] = {
-        "Binds": [_bind(mount) for mount in options.volumes] or None,
+        "Binds": [_bind(mount) for mount in options.volumes if mount.source] or None,
         "ContainerIDFile": "",
         "VolumeDriver": "",
-        "VolumesFrom": None,
+        "VolumesFrom": list(options.volumes_from) or None,
         "ReadonlyRootfs": options.read_only,
         "ShmSize": options.shm_size or SHM_SIZE,
     }
@@ -59,10 +60,12 @@ def _bind(mount: Mount) -> str:
 
 def _mount(mount: Mount) -> dict[str, object]:
     shown: dict[str, object] = {"Type": mount.type, "Target": mount.destination}
-    if mount.type == "bind":
+    if mount.type == "bind" or (mount.type == "volume" and mount.source):
         shown["Source"] = mount.source
     if "ro" in mount.options:
         shown["ReadOnly"] = True
+    if mount.type == "volume" and (volume := _volume_options(mount)):
+        shown["VolumeOptions"] = volume
     settings = dict(word.split("=", 1) for word in mount.options if "=" in word)
     if mount.type == "tmpfs" and settings:
         size = settings.get("size", "")
@@ -74,6 +77,12 @@ def _mount(mount: Mount) -> dict[str, object]:
     if mount.type == "bind" and propagation != "rprivate":
         shown["BindOptions"] = {"Propagation": propagation}
     return shown
+
+
+def _volume_options(mount: Mount) -> dict[str, object]:
+    words = VolumeWords.of(mount.options)
+    shown = {"NoCopy": words.nocopy, "Subpath": words.subpath, "Labels": dict(words.labels)}
+    return {key: value for key, value in shown.items() if value}
 
 
 def _tmpfs_words(mount: Mount) -> list[str]:

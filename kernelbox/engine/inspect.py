@@ -42,11 +42,14 @@ class Sizes:
 class Known:
     """What others know of a container. Nothing of it must be there.
 
+    `volumes` are the volumes that it has by their places: name, folder of the machine, and
+    whether it may write there.
     `networks` are the settings of each network by its name, as the API has them; `health` is the API's object;
     `resolv_conf`, `hostname` and `hosts` are the paths of the files that the container sees under /etc."""
 
     image: ImageConfig = images.EMPTY
     ports: Sequence[Port] = ()
+    volumes: Mapping[str, tuple[str, str, bool]] = field(default_factory=dict)
     networks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     sandbox: str = ""
     sizes: Sizes | None = None
@@ -92,7 +95,7 @@ def document(
         "GraphDriver": {"Data": None, "Name": known.driver},
     }
     shown |= _sizes(known.sizes)
-    shown["Mounts"] = _mounts(record, config)
+    shown["Mounts"] = _mounts(record, config, known)
     shown["Config"] = _config(record, options, config, known.image)
     shown["NetworkSettings"] = _network_settings(record, known)
     return shown
@@ -119,7 +122,7 @@ def summary(
         "HostConfig": {"NetworkMode": options.network},
         "Health": {"Status": health_of(record), "FailingStreak": _failing_streak(known)},
         "NetworkSettings": {"Networks": _networks(record, known)},
-        "Mounts": _mounts(record, config),
+        "Mounts": _mounts(record, config, known),
     }
 
 
@@ -175,10 +178,31 @@ def _sizes(sizes: Sizes | None) -> dict[str, object]:
     return {"SizeRw": sizes.changed, "SizeRootFs": sizes.root} if sizes else {}
 
 
-def _mounts(record: ContainerRecord, config: Config | None) -> list[dict[str, object]]:
-    """What was asked for; the source as the launch found it."""
+def _mounts(record: ContainerRecord, config: Config | None, known: Known) -> list[dict[str, object]]:
+    """What was asked for, by the options or by the image; the source as the launch found it."""
     launched = {mount.destination: mount for mount in (config.mounts if config else ())}
-    return [_mount_point(mount, launched.get(mount.destination, mount)) for mount in mounts_of(record)]
+    asked = mounts_of(record)
+    places = {mount.destination for mount in asked}
+    more = (Mount(place, "volume") for place in known.volumes if place not in places)
+    return [
+        _volume_point(mount, *known.volumes.get(mount.destination, (mount.source, "", "ro" not in mount.options)))
+        if mount.type == "volume"
+        else _mount_point(mount, launched.get(mount.destination, mount))
+        for mount in (*asked, *more)
+    ]
+
+
+def _volume_point(mount: Mount, name: str, folder: str, writable: bool) -> dict[str, object]:
+    return {
+        "Type": "volume",
+        "Name": name,
+        "Source": folder,
+        "Destination": mount.destination,
+        "Driver": "local",
+        "Mode": "ro" if not writable else "z" if mount.source else "",
+        "RW": writable,
+        "Propagation": "",
+    }
 
 
 def _mount_point(mount: Mount, launched: Mount) -> dict[str, object]:
@@ -210,7 +234,7 @@ def _config(
         "Env": _environment(options, config, image),
         "Cmd": list(record.command or (image.cmd if options.entrypoint is None else ())) or None,
         "Image": record.image,
-        "Volumes": dict(image.volumes) or None,
+        "Volumes": {**image.volumes, **{mount.destination: {} for mount in options.volumes if _is_own(mount)}} or None,
         "WorkingDir": options.workdir or image.working_dir,
         "Entrypoint": list(options.entrypoint if options.entrypoint is not None else image.entrypoint) or None,
         "OnBuild": None,
@@ -219,6 +243,10 @@ def _config(
     if image.exposed_ports:
         shown["ExposedPorts"] = dict(image.exposed_ports)
     return shown | _ending(record, options, image)
+
+
+def _is_own(mount: Mount) -> bool:
+    return mount.type == "volume" and not mount.source
 
 
 def _environment(options: RunOptions, config: Config | None, image: ImageConfig) -> list[str]:

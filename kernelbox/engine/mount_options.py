@@ -8,20 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from kernelbox.engine import volume_options
 from kernelbox.engine.option_values import absolute_path, flag, integer, near, text, texts
+from kernelbox.engine.volume_options import BIND_FLAGS, IGNORED_FLAGS
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci.runtime_spec import Mount
 from kernelbox.oci.units import parse_size
 
 PROPAGATIONS = frozenset(["private", "rprivate", "shared", "rshared", "slave", "rslave"])
-BIND_FLAGS = frozenset(["exec", "noexec", "suid", "nosuid", "dev", "nodev"])
-IGNORED_FLAGS = {
-    "z": "SELinux labels are left as they are",
-    "Z": "SELinux labels are left as they are",
-    "consistent": "it only means something on macOS",
-    "cached": "it only means something on macOS",
-    "delegated": "it only means something on macOS",
-}
 _ALTERNATIVES = (
     ("ro", "readonly", "rw"),
     ("bind", "rbind"),
@@ -31,8 +25,9 @@ _ALTERNATIVES = (
     ("exec", "noexec"),
     ("suid", "nosuid"),
     ("dev", "nodev"),
+    ("copy", "nocopy"),
 )
-"""Of each of these a bind mount may have one: with two, Docker refuses it, because one of them is not meant."""
+"""Of each of these a mount may have one: with two, Docker refuses it, because one of them is not meant."""
 _RECURSIVE = ("enabled", "disabled", "writable", "readonly")
 TMPFS_FLAGS = BIND_FLAGS | frozenset(
     [
@@ -70,25 +65,30 @@ def volumes(value: object, notes: list[str]) -> tuple[Mount, ...]:
 
 def _volume_of_entry(source: str, entry: object, notes: list[str]) -> Mount:
     if isinstance(entry, str | os.PathLike):
-        return _bind(source, absolute_path(entry), (), notes)
+        return _short(source, absolute_path(entry), (), notes)
     if not isinstance(entry, Mapping) or "bind" not in entry:
         raise InvalidOption(f"{source!r}: expected a target, got {entry!r}", hint='{"bind": "/target", "mode": "ro"}')
     words = [text(entry["mode"])] if entry.get("mode") else []
     if entry.get("propagation"):
         words.append(text(entry["propagation"]))
-    return _bind(source, absolute_path(entry["bind"]), ",".join(words).split(",") if words else (), notes)
+    return _short(source, absolute_path(entry["bind"]), ",".join(words).split(",") if words else (), notes)
 
 
 def _volume_of_text(written: str, notes: list[str]) -> Mount:
     parts = written.split(":")
-    if len(parts) == 1:
-        raise NotSupported(
-            f"{written!r} would be an anonymous volume, which do not exist yet",
-            hint=f"SOURCE:{written} shows a folder of the machine, --tmpfs {written} is an empty one in memory",
-        )
+    if len(parts) == 1 and written:
+        return _short("", absolute_path(written), (), notes)
     if len(parts) > 3 or not all(parts):
-        raise InvalidOption(f"{written!r} is not SOURCE:TARGET or SOURCE:TARGET:OPTIONS")
-    return _bind(parts[0], absolute_path(parts[1]), parts[2].split(",") if len(parts) == 3 else (), notes)
+        raise InvalidOption(f"{written!r} is not SOURCE:TARGET or SOURCE:TARGET:OPTIONS, and not a target alone")
+    return _short(parts[0], absolute_path(parts[1]), parts[2].split(",") if len(parts) == 3 else (), notes)
+
+
+def _short(source: str, target: str, words: Sequence[str], notes: list[str]) -> Mount:
+    """A path of the machine, or the name of a volume."""
+    if source.startswith(("/", "~", "./", "../")) or source in (".", ".."):
+        return _bind(source, target, words, notes)
+    _check_alternatives(words, target)
+    return volume_options.short_volume(source, checked_target(target), words, notes)
 
 
 def _bind(source: str, target: str, words: Iterable[str], notes: list[str]) -> Mount:
@@ -123,16 +123,16 @@ def _check_alternatives(words: Sequence[str], target: str) -> None:
 
 
 def host_path(source: str) -> str:
-    """A path of the machine, made absolute; a bare word would be a named volume."""
+    """A path of the machine, made absolute. Raises InvalidOption for a bare word, which is the name of a volume."""
     if source.startswith("~"):
         source = os.path.expanduser(source)  # no pathlib import for a launch
     if source.startswith("/"):
         return os.path.normpath("/" + source.lstrip("/"))
     if source.startswith(("./", "../")) or source in (".", ".."):
         return os.path.abspath(source)
-    raise NotSupported(
-        f"{source!r} would be a named volume, which do not exist yet",
-        hint=f"a folder of the machine begins with / or ./: ./{source}",
+    raise InvalidOption(
+        f"{source!r} is no path of the machine",
+        hint=f"one begins with / or ./: ./{source}; a volume has type=volume",
     )
 
 
@@ -212,8 +212,10 @@ _MOUNT_KEYS = {
     "bind-nonrecursive": "not_recursive",
     "tmpfs-size": "size",
     "tmpfs-mode": "mode",
+    **volume_options.VOLUME_FIELDS,
 }
-_FLAG_KEYS = frozenset({"read_only", "not_recursive"})
+_FLAG_KEYS = frozenset({"read_only", "not_recursive", "nocopy"})
+_REPEATED = frozenset({"volume_labels", "driver_opts"})
 
 
 def _mount(given: object, notes: list[str]) -> Mount:
@@ -228,9 +230,11 @@ def _mount(given: object, notes: list[str]) -> Mount:
         return _long_bind(target, read_only, fields, notes)
     if kind == "tmpfs":
         return _long_tmpfs(target, read_only, fields)
-    if kind in ("volume", "image", "npipe", "cluster"):
-        raise NotSupported(f"a mount of type {kind!r} is not possible yet", hint="type=bind or type=tmpfs")
-    raise InvalidOption(f"unknown mount type {kind!r}", hint="type=bind or type=tmpfs")
+    if kind == "volume":
+        return volume_options.long_volume(checked_target(target), read_only, fields)
+    if kind in ("image", "npipe", "cluster"):
+        raise NotSupported(f"a mount of type {kind!r} is not possible yet", hint="type=volume, bind or tmpfs")
+    raise InvalidOption(f"unknown mount type {kind!r}", hint="type=volume, bind or tmpfs")
 
 
 def _fields_of_text(given: str) -> dict[str, object]:
@@ -242,7 +246,11 @@ def _fields_of_text(given: str) -> dict[str, object]:
             raise InvalidOption(f"unknown key {key!r} in {given!r}", hint=near(key, _MOUNT_KEYS))
         if not equals and name not in _FLAG_KEYS:
             raise InvalidOption(f"{key!r} in {given!r} has no value")
-        fields[name] = setting if equals else True
+        if name in _REPEATED:
+            before = fields.get(name, [])
+            fields[name] = [*(before if isinstance(before, list) else []), setting]
+        else:
+            fields[name] = setting if equals else True
     return fields
 
 
@@ -267,7 +275,9 @@ def _fields_of_object(given: object) -> dict[str, object]:
     for key, setting in given.items():
         if setting is None:
             continue
-        if key in ("BindOptions", "TmpfsOptions"):
+        if key == "VolumeOptions":
+            fields |= volume_options.fields_of_object(setting)
+        elif key in ("BindOptions", "TmpfsOptions"):
             if not isinstance(setting, Mapping):
                 raise InvalidOption(f"{key}: expected a dict, got {setting!r}")
             fields |= _bind_options(setting) if key == "BindOptions" else _tmpfs_options(setting)

@@ -18,7 +18,7 @@ from kernelbox.errors import InvalidOption, NotFound, StoreError
 from kernelbox.linux import cgroups
 from kernelbox.linux.cgroups import change
 from kernelbox.linux.cgroups.live import processes
-from kernelbox.oci.image_config import EMPTY
+from kernelbox.oci.image_config import EMPTY, ImageConfig
 from kernelbox.store.sizes import folder_size
 
 if TYPE_CHECKING:
@@ -46,10 +46,22 @@ def known(container: Container, *, size: bool = False) -> inspect.Known:
     found = health_in(container.folder.path)
     return inspect.Known(
         image=image,
+        volumes=_volumes(container, image),
         sizes=sizes(container) if size else None,
         health=found.document() if found else None,
         exec_ids=container.box.containers.executions.running(container.id),
     )
+
+
+def _volumes(container: Container, image: ImageConfig) -> dict[str, tuple[str, str, bool]]:
+    """The state file is asked for containers that may have some only: a list may be one of thousands."""
+    if not (image.volumes or any(container.record.options.get(name) for name in ("volumes", "mounts", "volumes_from"))):
+        return {}
+    store = container.box.volumes.store
+    return {
+        use.destination: (use.volume, str(store.data(use.volume)), "ro" not in use.options)
+        for use in store.uses_of(container.id)
+    }
 
 
 def sizes(container: Container) -> inspect.Sizes:

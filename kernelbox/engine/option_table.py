@@ -152,13 +152,26 @@ ISOLATION = _group(
 
 FILES = _group(
     "files",
-    ("volumes", "-v --volume", "list", "SOURCE:TARGET[:ro]", "show a folder or file of the machine in the container"),
+    (
+        "volumes",
+        "-v --volume",
+        "list",
+        "[SOURCE:]TARGET[:ro]",
+        "a folder or file of the machine, or a volume: its name, or none for one of its own",
+    ),
     (
         "mounts",
         "--mount",
         "list",
         "KEY=VALUE,...",
-        "a mount in long form: type=bind,source=/data,target=/data,readonly",
+        "a mount in long form: type=bind,source=/data,target=/data,readonly; type=volume and tmpfs",
+    ),
+    (
+        "volumes_from",
+        "--volumes-from",
+        "list",
+        "CONTAINER[:ro]",
+        "what another container has mounted, be it volumes or folders of the machine",
     ),
     ("tmpfs", "--tmpfs", "list", "TARGET[:OPTIONS]", "an empty folder in memory: /tmp:size=64m,mode=1777"),
     ("devices", "--device", "list", "PATH[:TARGET[:rwm]]", "let the container use this device of the machine"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from kernelbox.engine import device_options, life_options, mount_options, profiles, security_options
+from kernelbox.engine import device_options, life_options, mount_options, profiles, security_options, volume_options
 from kernelbox.engine import limit_values as limits
 from kernelbox.engine import option_values as values
 from kernelbox.engine.arguments import add_to_argparse, parse_arguments
@@ -80,6 +80,7 @@ PARSERS: dict[str, Callable[[object], Any]] = {
     "ipc": values.choice("ipc"),
     "uts": values.choice("uts"),
     "cgroupns": values.choice("cgroupns"),
+    "volumes_from": volume_options.volumes_from,
     "tmpfs": mount_options.tmpfs,
     "devices": device_options.devices,
     "device_cgroup_rules": device_options.device_rules,
@@ -190,6 +191,7 @@ class RunOptions:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[Mount, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[str, ...] = ()
     tmpfs: tuple[Mount, ...] = ()
     devices: tuple[DeviceRequest, ...] = ()
     device_cgroup_rules: tuple[DeviceRule, ...] = ()

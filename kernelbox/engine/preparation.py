@@ -20,6 +20,7 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_files import own_files, without_place
 from kernelbox.engine.own_rights import within_own_capabilities
 from kernelbox.engine.result import ContainerInfo, LimitsReport
+from kernelbox.engine.volume_mounts import NOTHING, Placed
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux import cgroups, rlimits
 from kernelbox.oci.runtime_spec import UNLIMITED, Config, IdMapping
@@ -73,11 +74,14 @@ class Prepared:
     program: int
     mapped: tuple[tuple[str, str], ...]
     limits: LimitsReport
+    locks: tuple[int, ...] = ()
+    """What its monitor holds for it beside its ids: the volumes that it has."""
 
     def descriptors(self, taken: IdRange | None, standard_input: int, userns: int, process: int = -1) -> list[int]:
         """What the plan names, in its order. `userns` is a bundle's own user namespace, `process` that of a container
         that runs already."""
         found = {name: taken.mapped(path) for name, path in self.mapped} if taken else {}
+        found |= {_lock_name(number): lock for number, lock in enumerate(self.locks)}
         found |= {"devices": self.program, "stdin": standard_input, "userns": userns, PROCESS: process}
         if taken:
             found |= {"userns": taken.userns, "ids": taken.lock}
@@ -115,16 +119,17 @@ def prepare(
     rootless: bool,
     kept: Kept | None = None,
     beside: Mapping[str, tuple[str, int]] = NOBODY,
+    placed: Placed = NOTHING,
 ) -> Prepared:
     """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`); `shared` the
     monitor's descriptors; `with_input`: bytes will be sent to the program; `kept` is said of a container that stays
-    when it ends.
+    when it ends; `placed` says where its volumes are.
 
     Raises InvalidOption, NotSupported or NotFound."""
-    identity = kept.id if kept else secrets.token_hex(32)
+    identity = kept.id if kept else placed.run or secrets.token_hex(32)
     home = paths.containers if kept else paths.runs
     machine = this_machine()
-    config = _config(image, command, options, machine, identity, taken, rootless)
+    config = _config(image, command, options, machine, identity, taken, rootless, placed)
     config = _joining(config, beside)
     config, lowered = _clamped(config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
@@ -141,6 +146,9 @@ def prepare(
     left_out = without_place(image, files) if rootless else ()
     files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, home)
+    sources = _sources(kernel, config, taken, placed)
+    locks = tuple(_lock_name(number) for number, _ in enumerate(placed.locks))
+    name = kept.name if kept else options.name or f"run-{identity[:8]}"
     target = Target(
         id=identity,
         rootfs=rootfs,
@@ -149,9 +157,12 @@ def prepare(
         counters=counters,
         userns="userns" if taken or (not rootless and bundle_ids(image)) else NONE,
         device_filter="devices" if program >= 0 else NONE,
-        held=("ids",) if taken else (),
+        held=(*(("ids",) if taken else ()), *locks),
         files=files,
-        sources=_sources(kernel, config, taken),
+        sources=sources,
+        beneath={source: (folder, below) for source, (folder, below, _) in placed.folders.items() if below},
+        volumes=(name, *placed.names) if placed.names else (),
+        folder_made=placed.folder_made,
         beside={kind: other for kind, (other, _) in beside.items()},
         seccomp=filter_of(config, bundle=image.bundle is not None),
         lease=kept is None,
@@ -165,15 +176,19 @@ def prepare(
     )
     open_devices = bool(rules) and not rootless and not filtered
     notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *_notes(target, left_out, open_devices))
-    applied = {name: getattr(limits, name) for name in limits.asked()}
-    name = kept.name if kept else options.name or f"run-{identity[:8]}"
+    notes += placed.unmapped(sources) if taken else ()
+    applied = {each: getattr(limits, each) for each in limits.asked()}
     info = ContainerInfo(identity, name, config.hostname)
     null = not (kept and options.interactive and not options.tty) and not with_input
-    names = ["userns", "ids"] if taken else ["userns"] if target.userns else []
+    names = [*(["userns", "ids"] if taken else ["userns"] if target.userns else []), *locks]
     names += [name for name, wanted in (("devices", program >= 0), ("stdin", null)) if wanted]
     names += [name for name, _ in mapped]
     encoded = _encoded(config, target, kept, names, shared, with_input=with_input)
-    return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes))
+    return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes), placed.locks)
+
+
+def _lock_name(number: int) -> str:
+    return f"volume {number}"
 
 
 def _notes(target: Target, left_out: Sequence[str], open_devices: bool) -> Iterator[str]:
@@ -244,6 +259,7 @@ def _config(
     identity: str,
     taken: IdRange | None,
     rootless: bool,
+    placed: Placed,
 ) -> Config:
     if image.bundle:
         return _bundle_config(_with_given_ids(image.bundle) if rootless else image.bundle, command)
@@ -259,7 +275,7 @@ def _config(
         container_id=identity,
         user=user,
         id_map=spec.IdMap(taken.start) if taken else None,
-        sources=option_sources.look_up(options),
+        sources=option_sources.look_up(options, known=placed.folders),
         mounts=(*image.mounts, INIT) if options.init else image.mounts,
         inherited_ids=rootless_ids.id_count() if rootless else 0,
     )
@@ -350,13 +366,15 @@ def _can_map(kernel: Kernel, path: str, userns: int) -> bool:
     return kernel.can_map(path, userns) if path else kernel.features.idmapped_tmpfs
 
 
-def _sources(kernel: Kernel, config: Config, taken: IdRange | None) -> Mapping[str, tuple[bool, bool]]:
+def _sources(kernel: Kernel, config: Config, taken: IdRange | None, placed: Placed) -> Mapping[str, tuple[bool, bool]]:
     found = {}
     for mount in config.mounts:
         if is_bind(mount):
+            path, _, folder = placed.folders.get(mount.source, (mount.source, "", None))
             try:
-                folder = os.path.isdir(mount.source)
-                found[mount.source] = (folder, taken is not None and kernel.can_map(mount.source, taken.userns))
+                if folder is None:
+                    folder = os.path.isdir(path)
+                found[mount.source] = (folder, taken is not None and kernel.can_map(path, taken.userns))
             except OSError as error:
                 raise InvalidOption(f"mount source {mount.source}: {error.strerror}") from error
     return found

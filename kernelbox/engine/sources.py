@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -44,11 +44,12 @@ NONE = Sources()
 _OWN = frozenset(["pts", "shm", "mqueue", "fd", "console", "null", "zero", "full", "random", "urandom", "tty", "ptmx"])
 
 
-def look_up(options: RunOptions, dev: str = "/dev") -> Sources:
-    """Raises InvalidOption naming the first source that is missing or of the wrong kind."""
+def look_up(options: RunOptions, dev: str = "/dev", *, known: Container[str] = ()) -> Sources:
+    """Raises InvalidOption naming the first source that is missing or of the wrong kind; those that are `known` are
+    volumes, and have been looked at."""
     for option, mounts in (("volumes", options.volumes), ("mounts", options.mounts)):
         for mount in mounts:
-            if mount.type == "bind":
+            if mount.type == "bind" and mount.source not in known:
                 _check_source(option, mount.source)
     everything = options.privileged and options.userns == "host"
     if not (options.devices or options.device_rates or everything):

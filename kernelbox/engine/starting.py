@@ -13,6 +13,7 @@ from kernelbox.engine import truth
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import NOBODY, Kept, Prepared, prepare, wants_userns
+from kernelbox.engine.volume_mounts import fill_kept, place_kept
 from kernelbox.errors import Conflict, KernelBoxError, MonitorError, StartError, StoreError
 from kernelbox.native import lib
 from kernelbox.oci.units import parse_size
@@ -77,6 +78,7 @@ def start(
     options = options_of(record)
     with contextlib.ExitStack() as undo:
         beside = box.neighbours(options)
+        fill_kept(box, record, box.images.get(record.image))
         ready, taken, descriptors = prepared(box, record, options, undo, attach=attach, beside=beside)
         unmark(box, folder, record)
         folder.write_start(ready, taken.number if taken else -1, beside)
@@ -242,6 +244,7 @@ def prepared(
         undo.callback(opened.ranges.release, taken)
     if image.name == "host":
         box.refresh_host(opened.monitor, taken)
+    options, placed = place_kept(box, record, options)
     mark = str(opened.ranges.mark(taken.number)) if taken else ""
     ready = prepare(
         opened.kernel,
@@ -255,6 +258,7 @@ def prepared(
         rootless=opened.rootless,
         kept=Kept(record.id, record.name, attach, adopt >= 0, mark, sweep=bool(record.options.get("auto_remove"))),
         beside=beside,
+        placed=placed,
     )
     userns = box.bundle_userns(image, undo)
     return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)

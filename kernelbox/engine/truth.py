@@ -142,7 +142,7 @@ def _found_lost(
 ) -> ContainerRecord:
     """It does not run, and nobody wrote down how it ended: the machine lost power, or the folder is gone."""
     if record.options.get("auto_remove") and not folder.path.exists():
-        state.remove(record.id)
+        state.remove(record.id, volumes=True)
         raise ContainerNotFound(f"no such container: {record.name}", hint="it was removed when it ended")
     if running is not None:
         with contextlib.suppress(FileNotFoundError):

@@ -18,12 +18,14 @@ from kernelbox.runtime.steps.files import (
     MakeFifo,
     MakeFolder,
     MakeLink,
+    OpenBeneath,
     OpenFifo,
     OpenFolder,
     WriteFile,
 )
 from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MountOverlay
 from kernelbox.runtime.target import Layer, Target
+from kernelbox.store.volume_names import USED_VOLUMES
 
 __all__ = [
     "bind_name",
@@ -31,6 +33,7 @@ __all__ = [
     "folder_steps",
     "group_steps",
     "group_title",
+    "image_steps",
     "is_bind",
     "layer_name",
     "outside",
@@ -91,8 +94,10 @@ def folder_steps(target: Target, owner: tuple[int, int]) -> Iterator[Step]:
     if target.kept:
         yield OpenFolder(target.id, FOLDER, CONTAINERS, on_adoption=True)
     else:
-        yield MakeFolder(target.id, RUNS, 0o700)
+        yield MakeFolder(target.id, RUNS, 0o700, exists_ok=target.folder_made)
         yield OpenFolder(target.id, FOLDER, RUNS)
+        if target.volumes:
+            yield WriteFile(USED_VOLUMES, "\n".join(target.volumes), FOLDER, mode=0o600)
     if target.id_mark:
         yield RemoveFile(target.id_mark, NONE)
         yield MakeLink(target.id_mark, target.bundle)
@@ -134,6 +139,26 @@ def root_steps(config: Config, target: Target, owner: tuple[int, int]) -> Iterat
     options += () if target.kept or target.rootless else (("volatile", None),)
     mapped_owner = owner[0] if rootfs.upper_mapped else 0
     yield MountOverlay(names, ROOT, "upper", "work", mapped_owner, options, by_path=by_path)
+
+
+def image_steps(target: Target) -> Iterator[Step]:
+    """The layers alone, for reading, as the descriptor ROOT."""
+    layers, by_path = target.rootfs.layers, not target.features.overlay_by_fd
+    if len(layers) == 1:  # of which no overlay can be made
+        yield CloneTree(
+            layers[0].path,
+            ROOT,
+            layers[0].source,
+            propagation=lib.MS_PRIVATE,
+            in_workshop=not layers[0].path and not target.features.detached_clone,
+        )
+        return
+    for number, layer in enumerate(layers):
+        yield _layer(number, layer, target, by_path)
+    options: tuple[tuple[str, str | None], ...] = (("source", "kernelbox"),)
+    options += (("userxattr", None),) if target.rootless else ()
+    names = tuple(layer_name(number) for number in range(len(layers)))
+    yield MountOverlay(names, ROOT, options=options, attributes=lib.MOUNT_ATTR_RDONLY, by_path=by_path)
 
 
 def layer_name(number: int) -> str:
@@ -184,18 +209,25 @@ def bind_steps(config: Config, target: Target) -> Iterator[Step]:
     """Detached clones of what is to be bound: the monitor sees the host's paths, the process inside does not."""
     for number, mount in enumerate(config.mounts):
         if is_bind(mount):
-            yield _bind(number, mount, target)
+            yield from _bind(number, mount, target)
     for path in target.files:
         workshop = not target.features.detached_clone
         yield CloneTree(own_file(target, path), path, FILES, propagation=lib.MS_PRIVATE, in_workshop=workshop)
 
 
-def _bind(number: int, mount: Mount, target: Target) -> Step:
+def _bind(number: int, mount: Mount, target: Target) -> Iterator[Step]:
     options = parse_options(mount.options)
     _, can_map = target.sources.get(mount.source, (True, False))
-    return CloneTree(
-        mount.source,
+    path, source = mount.source, NONE
+    if path in target.beneath:  # containers write there, and may have put a link in the way since somebody looked
+        folder, below = target.beneath[path]
+        whole, path, source = f"volume of bind {number}", "", f"place of bind {number}"
+        yield OpenFolder(folder, whole)
+        yield OpenBeneath(below, source, whole)
+    yield CloneTree(
+        path,
         bind_name(number),
+        source,
         recursive=options.recursive,
         userns=target.userns if can_map else NONE,
         set_attributes=options.set,

@@ -53,6 +53,12 @@ class Target:
     """Files of /etc that are the container's own: path and content."""
     sources: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     """For each source of a bind mount: whether it is a folder, and whether its file system can map ids."""
+    beneath: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Sources that are a part of a volume: its folder, and the path below that."""
+    volumes: tuple[str, ...] = ()
+    """Of a container that is not kept: its name and those of its volumes, to be found by who would remove one."""
+    folder_made: bool = False
+    """It has a folder already."""
     beside: Mapping[str, str] = field(default_factory=dict)
     """Kinds of namespaces that are another container's, and the id of that."""
     seccomp: bytes = b""

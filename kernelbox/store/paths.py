@@ -58,6 +58,11 @@ class StorePaths:
         return self.root / "runs"
 
     @property
+    def volumes(self) -> Path:
+        """A folder for each volume; made with the first of them."""
+        return self.root / "volumes"
+
+    @property
     def state(self) -> Path:
         return self.root / "state.db"
 

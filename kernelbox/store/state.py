@@ -20,11 +20,12 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse, StoreError
+from kernelbox.store import volume_rows
 from kernelbox.store.container_record import ContainerRecord
+from kernelbox.store.volume_rows import VolumeUse
 
 __all__ = ["Event", "StateFile"]
 
-VERSION = 1
 _PATIENCE_S = 10.0
 _JSON = ("command", "options", "labels", "usage")
 _COLUMNS = tuple(ContainerRecord.__dataclass_fields__)
@@ -37,7 +38,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
 _READERS = tuple((at, _READ[name]) for at, name in enumerate(_COLUMNS) if name in _READ)
 """Of the columns that SQLite keeps as another type."""
 
-_SCHEMA = f"""
+_CONTAINERS = f"""
 CREATE TABLE containers (
     {", ".join(f"{name} NOT NULL" if name not in ("exit_code",) else name for name in _COLUMNS)},
     PRIMARY KEY (id), UNIQUE (name)
@@ -48,6 +49,10 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_time ON events (time);
 """
+_STEPS = (_CONTAINERS, volume_rows.SCHEMA)
+"""What each version has added to the one before."""
+VERSION = len(_STEPS)
+
 _MOST_EVENTS = 10_000
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -86,10 +91,10 @@ class StateFile:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def add(self, record: ContainerRecord) -> None:
-        """A new container. Raises NameInUse."""
+    def add(self, record: ContainerRecord, uses: Sequence[VolumeUse] = ()) -> None:
+        """A new container, and the volumes that it has. Raises NameInUse, and as `volume_rows.add_uses`."""
         places = ", ".join("?" * len(_COLUMNS))
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             owner = cursor.execute("SELECT id FROM containers WHERE name = ?", (record.name,)).fetchone()
             if owner:
                 raise NameInUse(
@@ -97,6 +102,7 @@ class StateFile:
                     hint="remove or rename that container, or choose another name",
                 )
             cursor.execute(f"INSERT INTO containers ({', '.join(_COLUMNS)}) VALUES ({places})", _row_of(record))
+            volume_rows.add_uses(cursor, uses)
             _note(cursor, record, "create")
 
     def get(self, reference: str) -> ContainerRecord:
@@ -105,7 +111,7 @@ class StateFile:
             raise InvalidOption("a container is named by its name or its id, and this is neither: ''")
         if not self.exists:
             raise _not_found(reference)
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             found = _select(cursor, "id = ? OR name = ? ORDER BY id = ? DESC", (reference,) * 3)
             if not found and set(reference) <= set("0123456789abcdef"):
                 found = _select(cursor, "id >= ? AND id < ?", (reference, f"{reference}g"))
@@ -120,7 +126,7 @@ class StateFile:
         """Every container, the newest first."""
         if not self.exists:
             return []
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             return _select(cursor, "1 ORDER BY created_at DESC, rowid DESC", ())
 
     def change(
@@ -137,7 +143,7 @@ class StateFile:
 
         Where it is not as it was `seen` any more nothing is changed: somebody else was quicker. Raises
         ContainerNotFound, NameInUse."""
-        with self._transaction(durable) as cursor:
+        with self.transaction(durable) as cursor:
             found = _select(cursor, "id = ?", (identity,))
             if not found:
                 raise ContainerNotFound(f"no such container: {identity[:12]}")
@@ -161,26 +167,28 @@ class StateFile:
                 _note(cursor, record, action, attributes)
             return record
 
-    def remove(self, identity: str, *, durable: bool = True) -> None:
-        """Forgets a container; nothing where there is none."""
-        with self._transaction(durable) as cursor:
+    def remove(self, identity: str, *, volumes: bool = False, durable: bool = True) -> None:
+        """Forgets a container; nothing where there is none. With `volumes` those that were made for it are to go: see
+        `volume_rows.release`."""
+        with self.transaction(durable) as cursor:
             found = _select(cursor, "id = ?", (identity,))
             if not found:
                 return
             cursor.execute("DELETE FROM containers WHERE id = ?", (identity,))
+            volume_rows.release(cursor, identity, anonymous=volumes)
             _note(cursor, found[0], "destroy")
 
     def note(self, record: ContainerRecord, action: str, attributes: Mapping[str, str] = _NONE) -> None:
         """Something happened to a container that changed nothing of what is recorded about it. Durable with the next
         change."""
-        with self._transaction(durable=False) as cursor:
+        with self.transaction(durable=False) as cursor:
             _note(cursor, record, action, attributes)
 
     def events(self, after: int = 0, since: float = 0.0, until: float = float("inf")) -> list[Event]:
         """In their order: those with a number above `after`, from `since` up to `until` (seconds since 1970)."""
         if not self.exists:
             return []
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             rows = cursor.execute(
                 "SELECT * FROM events WHERE number > ? AND time >= ? AND time <= ? ORDER BY number",
                 (after, since, min(until, 1e12)),
@@ -188,7 +196,8 @@ class StateFile:
         return [_event_of(row) for row in rows]
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Cursor]:
+    def reading(self) -> Iterator[sqlite3.Cursor]:
+        """A cursor for questions, each of them answered from one moment."""
         with self._mutex, self._explained():
             cursor = self._open().cursor()
             try:
@@ -197,8 +206,9 @@ class StateFile:
                 cursor.close()
 
     @contextlib.contextmanager
-    def _transaction(self, durable: bool = True) -> Iterator[sqlite3.Cursor]:
-        with self._reading() as cursor:
+    def transaction(self, durable: bool = True) -> Iterator[sqlite3.Cursor]:
+        """A cursor for one change: all of what the block does with it, or where it raises nothing."""
+        with self.reading() as cursor:
             cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             cursor.execute("BEGIN IMMEDIATE")
             try:
@@ -235,13 +245,14 @@ class StateFile:
                 hint="update kernelbox, or use another store: KERNELBOX_ROOT",
             )
         connection.execute("PRAGMA journal_mode = WAL")
-        if version:
+        if version == VERSION:
             return
         connection.execute("BEGIN IMMEDIATE")
-        if not connection.execute("PRAGMA user_version").fetchone()[0]:  # else somebody else was quicker
-            for statement in _SCHEMA.split(";\n"):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]  # somebody else may have been quicker
+        for step in _STEPS[version:]:
+            for statement in step.split(";\n"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
         connection.execute("COMMIT")
 
 

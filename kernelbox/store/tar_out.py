@@ -11,7 +11,7 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -39,7 +39,7 @@ _TYPES = {
 
 def pack(
     root: int, path: str, *, ids: IdShift | None = None, one_file_system: bool = False, leading_slash: bool = False
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The archive of what is at `path` beneath the descriptor `root`, in pieces; `root` is needed until its end.
 
     The first entry has the last name of the path ("." for a path that ends in "/."); a link there is not followed,
@@ -54,7 +54,7 @@ def pack(
     return pieces
 
 
-def _packed(root: int, path: str, packer: _Packer, leading_slash: bool) -> Iterator[bytes]:
+def _packed(root: int, path: str, packer: _Packer, leading_slash: bool) -> Generator[bytes, None, None]:
     with inside.open_inside(root, path, os.O_PATH | os.O_NOFOLLOW) as top:
         yield b""
         try:

@@ -14,8 +14,10 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 from kernelbox.cli.create import CREATE_OPTIONS, CREATE_TAKES
+from kernelbox.cli.verb_names import VOLUMES
 from kernelbox.cli.verb_table import VERBS
 from kernelbox.cli.verbs import HELP
+from kernelbox.cli.volume_table import volume_verb
 from kernelbox.engine.option_table import Option
 from kernelbox.engine.options import BY_NAME
 
@@ -36,6 +38,7 @@ class Known:
     images: Names
     variables: Names
     containers: Names
+    volumes: Names = tuple
 
 
 def make_matcher(known: Known, verbs: Sequence[str]) -> Callable[[CompletionContext], Any]:
@@ -72,6 +75,8 @@ def _complete_line(word: str, before: Sequence[str], fragment: str, known: Known
         return _answer(known.containers(), fragment, "instance")
     if word == "create":
         return _complete_options((*CREATE_OPTIONS, *CREATE_TAKES), before, fragment, known.images, command=True)
+    if word == "volume":
+        return _complete_volume(before, fragment, known)
     verb = VERBS.get(verb_named(word) or "")
     if verb is None:
         return _nothing()
@@ -79,6 +84,16 @@ def _complete_line(word: str, before: Sequence[str], fragment: str, known: Known
     if verb.name == "cp":
         return _complete_options(verb.options, before, fragment, lambda: [f"{name}:" for name in known.containers()])
     return _complete_options((*verb.options, HELP), before, fragment, names, command=verb.command)
+
+
+def _complete_volume(before: Sequence[str], fragment: str, known: Known) -> dict[str, Any]:
+    if not before:
+        return _answer(VOLUMES, fragment, "function")
+    verb = volume_verb(before[0])
+    if verb is None:
+        return _nothing()
+    names = known.volumes if verb.name in ("inspect", "rm") else tuple
+    return _complete_options((*verb.options, HELP), before[1:], fragment, names)
 
 
 def _complete_options(

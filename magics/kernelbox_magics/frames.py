@@ -15,9 +15,10 @@ from kernelbox.engine import filters
 from kernelbox.engine.inspect import summary
 from kernelbox.engine.observing import known
 from kernelbox.engine.stats import Sample, cpu_percent, memory_percent
+from kernelbox.engine.volumes import LIST_KEYS
 from kernelbox.store.log_times import parse_time
 
-__all__ = ["FRAMES"]
+__all__ = ["FRAMES", "volumes_frame"]
 
 _TO_SECONDS, _TO_MILLISECONDS = "datetime64[s, UTC]", "datetime64[ms, UTC]"
 _PS = {
@@ -52,6 +53,14 @@ _EVENTS = {
     "exit_code": "Int64",
     "id": "str",
     "attributes": "object",
+}
+_VOLUMES = {
+    "name": "str",
+    "driver": "str",
+    "created": _TO_SECONDS,
+    "containers": "Int64",
+    "labels": "object",
+    "mountpoint": "str",
 }
 _CHANGES = {"A": "added", "C": "changed", "D": "deleted"}
 _SHORT = 12
@@ -145,6 +154,25 @@ def events_frame(box: Any, given: Given) -> pd.DataFrame:
             }
         )
     return _frame(rows, _EVENTS)
+
+
+def volumes_frame(box: Any, given: Given) -> pd.DataFrame:
+    """A row per volume; `containers` is how many have it, of those that are kept."""
+    used = box.volumes.store.used()
+    return _frame(
+        [
+            {
+                "name": volume.name,
+                "driver": "local",
+                "created": _moment(volume.record.created_at),
+                "containers": used.get(volume.name, 0),
+                "labels": volume.labels,
+                "mountpoint": volume.mountpoint,
+            }
+            for volume in box.volumes.list(filters.parse(given.texts("filter"), LIST_KEYS))
+        ],
+        _VOLUMES,
+    )
 
 
 def _moment(seconds: float) -> pd.Timestamp:

@@ -60,6 +60,7 @@ class KernelBox(Magics):
                 images=lambda: self.engine.images.names(),
                 variables=lambda: shell.user_ns,
                 containers=lambda: self.engine.containers.names(),
+                volumes=lambda: self.engine.volumes.names(),
             ),
             tuple(VERBS),
         )

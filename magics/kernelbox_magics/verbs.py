@@ -16,11 +16,11 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from kernelbox.cli import create, logs
 from kernelbox.cli.caller import Caller, calling
+from kernelbox.cli.inspect import KINDS, document
 from kernelbox.cli.verb_names import ALIASES, FILES, LIFE, LOOKING, PRUNE
 from kernelbox.cli.verb_table import VERBS
-from kernelbox.cli.verbs import Given, call, read
+from kernelbox.cli.verbs import Given, Verb, call, read
 from kernelbox.engine import kept_run
-from kernelbox.engine.observing import attributes
 from kernelbox.errors import InvalidOption
 
 from .arguments import split
@@ -28,6 +28,7 @@ from .expansion import expand_words
 from .failures import as_magic, failure, sentences
 from .origin import Origin
 from .output import CellOutput, Flood
+from .volumes import run_volume
 
 __all__ = ["SUMMARIES", "VerbMagics", "verb_named"]
 
@@ -37,6 +38,7 @@ SUMMARIES: Mapping[str, str] = {
     **LOOKING,
     **FILES,
     **PRUNE,
+    "volume": "folders that outlive containers: volume create, ls, inspect, rm, prune",
 }
 """The verbs of the command line that are verbs here too."""
 
@@ -64,6 +66,8 @@ class VerbMagics:
         words = [word for given in split(line) for word in self._expanded(given)]
         if name == "create":
             return self._create(words)
+        if name == "volume":
+            return run_volume(self._engine, words, self._call)
         given = read(VERBS[name], words)
         if given is None:
             print(help_of(name))
@@ -85,12 +89,12 @@ class VerbMagics:
         if name == "start" and (given.flag("attach") or given.flag("interactive")):
             return self._start_attached(given)
         _refuse(name, given)
-        return self._call(name, [*_bounded(name, given), *words])
+        return self._call(VERBS[name], [*_bounded(name, given), *words])
 
-    def _call(self, name: str, words: Sequence[str]) -> None:
+    def _call(self, verb: Verb, words: Sequence[str]) -> None:
         caller = Caller(self._engine)
         with calling(caller):
-            call(VERBS[name], words)
+            call(verb, words)
         for note in caller.notes:
             sys.stderr.write(f"{as_magic(note)}\n")
         for error in caller.failures[:-1]:
@@ -106,10 +110,10 @@ class VerbMagics:
 
     def _inspect(self, given: Given) -> Any:
         """One document, or a list for several names."""
-        if given.text("type") not in ("", "container"):
-            raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint="there is: container")
-        size = given.flag("size")
-        found = [attributes(self._engine.containers.get(word), size=size) for word in given.words]
+        if given.text("type") not in ("", *KINDS):
+            kinds = ", ".join(KINDS)
+            raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint=f"there is: {kinds}")
+        found = [document(self._engine, word, given) for word in given.words]
         return found if len(found) > 1 else found[0]
 
     def _logs(self, given: Given) -> None:

@@ -183,9 +183,9 @@ def test_without_the_mounts_below(sh: Sh, folder: Path) -> None:
         ("/tmp:/", "the target '/' is the container's root"),
         ("/tmp:/proc/self", "inside /proc"),
         ("/tmp:/in:rz", "unknown mount option 'rz'"),
-        ("name:/in", "would be a named volume"),
+        ("na:me:/in", "'me' is not an absolute path"),
+        ("a/b:/in", "'a/b' is not a name for a volume"),
         ("/tmp:/in:ro:x", "is not SOURCE:TARGET"),
-        ("/in", "would be an anonymous volume"),
         ("/tmp:/in\0", "NUL"),
     ],
 )

@@ -3,6 +3,7 @@
 #include "monitor.h"
 
 #include <dirent.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -33,12 +34,14 @@ static void moved_name(char name[static 96], const char *job, unsigned int numbe
     snprintf(name, 96, "%.64s-%u", job, number);
 }
 
+/* Never across a mount, be it of the same file system. */
 static int open_folder(int parent, const char *name)
 {
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(parent, name, flags);
-    if (fd < 0 && !fchmodat(parent, name, 0700, 0))    /* overlay's work folder has mode 000, which counts rootless */
-        fd = openat(parent, name, flags);
+    const uint64_t flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW, here = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
+    int fd = sys_openat2(parent, name, flags, 0, here);
+    if (fd == -EACCES &&
+        !fchmodat(parent, name, 0700, 0)) /* overlay's work folder has mode 000, which counts rootless */
+        fd = sys_openat2(parent, name, flags, 0, here);
     return fd;
 }
 
@@ -59,7 +62,7 @@ static void remove_tree(const char *job, int parent, const char *name, int depth
         return;
     struct stat status;
     DIR *folder = NULL;
-    if (!fstat(fd, &status) && status.st_dev == work.device) /* never across a mount */
+    if (!fstat(fd, &status) && status.st_dev == work.device)
         folder = fdopendir(fd);
     if (!folder) {
         close(fd);

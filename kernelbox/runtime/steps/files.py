@@ -18,6 +18,7 @@ __all__ = [
     "MakeFolder",
     "MakeLink",
     "MakeOpaque",
+    "OpenBeneath",
     "OpenFifo",
     "OpenFolder",
     "OpenNamespace",
@@ -202,6 +203,24 @@ class OpenPlace(Step):
     def encode(self, out: Encoder) -> None:
         flags = lib.O_PATH | lib.O_NOFOLLOW
         out.add(lib.KB_OP_OPEN, flags, 0, 0, at=self.parent, to=self.to, text=(out.string(self.name),))
+
+
+@frozen
+class OpenBeneath(Step):
+    """A descriptor `to` of what is at `path` of the folder `parent`, to mount it; no link may lead out of that
+    folder."""
+
+    syscall: ClassVar[str] = "openat2"
+    path: str
+    to: str
+    parent: str
+
+    def describe(self) -> str:
+        return f"open {self.path} of the volume"
+
+    def encode(self, out: Encoder) -> None:
+        resolve = lib.RESOLVE_BENEATH | lib.RESOLVE_NO_MAGICLINKS
+        out.add(lib.KB_OP_OPEN, lib.O_PATH, 0, resolve, at=self.parent, to=self.to, text=(out.string(self.path),))
 
 
 @frozen

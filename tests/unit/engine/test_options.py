@@ -202,7 +202,6 @@ def test_what_cannot_be_meant(given: dict[str, object], message: str) -> None:
     ("given", "message"),
     [
         ({"network": "bridge"}, "network: the network 'bridge' does not exist"),
-        ({"volumes": ["data:/data"]}, "volumes: 'data' would be a named volume, which do not exist yet"),
         ({"security_opt": ["label=type:x"]}, "security_opt: the security option 'label=type:x' is not possible"),
     ],
 )
