@@ -26,7 +26,7 @@ from kernelbox.errors import (
     StartError,
 )
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 TRAP = 'trap "echo asked; exit 7" TERM; trap "echo user" USR1; echo ready; while :; do sleep 0.05; done'
 
