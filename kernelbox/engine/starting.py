@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernelbox.engine import truth
 from kernelbox.engine.kept_folder import KeptFolder
@@ -93,24 +92,32 @@ def start(
             raise
     folder.write_trace(launch.first_answer.traced)
     running = folder.running()
-    state.change(
-        record.id,
-        "start",
-        status="running",
+    _note_start(
+        state,
+        record,
         pid=launch.outcome.pid,
         process=running.identity if running else "",
         id_range=taken.number if taken else -1,
-        started_at=time.time(),
-        finished_at=0.0,
-        exit_code=0,
-        oom_killed=False,
-        error="",
+        started_at=launch.first_answer.clock_ns / 1e9,  # it may have ended since
         restart_count=restarts,
-        stopped_by_user=False,
-        health="",
-        usage={},
     )
     return launch
+
+
+def _note_start(state: StateFile, record: ContainerRecord, **found: Any) -> None:
+    """Whoever looked meanwhile may have noted that it runs, and then that somebody paused it or how it ended: the event
+    is there, and stays the only one."""
+    facts: dict[str, Any] = {"status": "running", "finished_at": 0.0, "exit_code": 0, "oom_killed": False, **found}
+    facts |= {"error": "", "stopped_by_user": False, "health": "", "usage": {}}
+    noted = state.change(record.id, "start", seen=record, **facts)
+    if noted.started_at == found["started_at"]:
+        return
+    if noted.process == record.process:
+        state.change(record.id, "start", **facts)
+        return
+    state.change(record.id, stopped_by_user=False)
+    if noted.living:
+        state.change(record.id, seen=noted, **{**facts, "status": noted.status})
 
 
 def unmark(box: Engine, folder: KeptFolder, record: ContainerRecord) -> None:
