@@ -21,6 +21,10 @@ PR_SET_CHILD_SUBREAPER = 36
 OURS = ("kernelbox", "kb-")
 """How the names of everything that kernelbox makes on a machine begin or what they contain."""
 
+SHARED = ("id-ranges", "ids-in-use")
+"""Beside the runtime folders of stores: what all stores of a user share. The first container since the machine was
+started makes them; `id_marks` says what may not be left inside."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -181,7 +185,7 @@ def folders(others: set[str]) -> Iterator[str]:
         own = parent.endswith("/kernelbox")
         with suppress(FileNotFoundError, PermissionError):
             for path in Path(parent).iterdir():
-                if path.name.startswith(OURS) or (own and path.is_dir() and path.name not in others):
+                if path.name.startswith(OURS) or (own and path.is_dir() and path.name not in {*others, *SHARED}):
                     yield str(path)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE = 10.0
-"""Seconds after which a condition that should come true soon has failed; long enough for a loaded machine."""
+DEADLINE = 10.0 * float(os.environ.get("KERNELBOX_PATIENCE", "1"))
+"""Seconds after which a condition that should come true soon has failed; long enough for a loaded machine. An emulated
+one takes longer for everything: tests/vm/inside says so."""
 
 
 def wait_until(condition: Callable[[], T], what: str = "", *, deadline: float = DEADLINE) -> T:

@@ -365,7 +365,7 @@ class Container:
         until: float | str | None = None,
         follow: bool = False,
     ) -> Iterator[tuple[int, bytes]]:
-        """(1 or 2, bytes) for each entry; with `follow` also what is written from now on, until it ends."""
+        """(1 or 2, bytes) for each entry; with `follow` also what is written from this call on, until it ends."""
         if starting.options_of(self.record).log_driver == "none":
             raise NotSupported(f"the container {self.name} keeps no log", hint="it was created with log_driver='none'")
         now = time.time()
@@ -378,13 +378,7 @@ class Container:
         }
         path = self.folder.path
         entries = log_file.follow(path, stop=self._is_over, **chosen) if follow else log_file.read(path, **chosen)  # type: ignore[arg-type]
-        begins = {"stdout": True, "stderr": True}
-        for entry in entries:
-            yield (
-                (2 if entry.stream == "stderr" else 1),
-                render(entry, timestamps=timestamps, begins_line=begins[entry.stream]),
-            )
-            begins[entry.stream] = entry.ends_line
+        return _rendered(entries, timestamps)
 
     def _is_over(self) -> bool:
         self.reload_if_there()
@@ -394,3 +388,11 @@ class Container:
         self.reload()
         if self.record.status not in statuses:
             raise starting.explain_conflict(self.record, wanted)
+
+
+def _rendered(entries: Iterator[log_file.LogEntry], timestamps: bool) -> Iterator[tuple[int, bytes]]:
+    begins = {"stdout": True, "stderr": True}
+    for entry in entries:
+        content = render(entry, timestamps=timestamps, begins_line=begins[entry.stream])
+        yield 2 if entry.stream == "stderr" else 1, content
+        begins[entry.stream] = entry.ends_line

@@ -42,6 +42,7 @@ NAMESPACES = {
 
 _INSIDE = "from kernelbox.engine.doctor_isolation import write_inside; write_inside(sys.argv[2])"
 _PID = "from kernelbox.native import lib; print(-lib.kb_unshare(int(sys.argv[2])))"
+_MAPPED = "from kernelbox.engine.doctor_isolation import map_inside; map_inside(sys.argv[2])"
 _PACKAGES = str(Path(__file__).parents[2])
 _SECONDS = 30.0
 _USERNS_MENDS = (
@@ -168,7 +169,7 @@ def _overlays(folder: Path) -> Iterator[Check]:
             yield works("overlay by descriptor", "layers need no path, and no path is looked up twice")
         except KernelBoxError:
             yield degraded("overlay by descriptor", "layers are given by path instead", "Linux 6.13 or newer")
-        yield _mapped_overlay(tmpfs, layers, opened)
+        yield _mapped_overlay(folder, tmpfs, layers, opened)
     yield from tried("overlay on the store", lambda: _store_overlay(folder))
 
 
@@ -181,18 +182,43 @@ def _layers(tmpfs: mounts.Mount, opened: ExitStack) -> Mapping[str, Descriptor]:
     return folders
 
 
-def _mapped_overlay(tmpfs: mounts.Mount, layers: Mapping[str, Descriptor], opened: ExitStack) -> Check:
+def _mapped_overlay(folder: Path, tmpfs: mounts.Mount, layers: Mapping[str, Descriptor], opened: ExitStack) -> Check:
     name = "overlay of mapped layers"
     try:
         userns = opened.enter_context(_userns())
-        lower = opened.enter_context(mounts.clone(layers["lower"]))
-        lower.change(userns=userns.fileno())
-        overlay.detached([lower], layers["upper"], layers["work"]).close()
-    except KernelBoxError as error:
-        return degraded(
-            name, f"{error.message}; files of images belong to nobody inside", "Linux 5.19 or newer, as root"
-        )
+        with mounts.clone(layers["lower"]) as lower:
+            lower.change(userns=userns.fileno())
+            overlay.detached([lower], layers["upper"], layers["work"]).close()
+    except KernelBoxError:  # before Linux 6.15 mounts are cloned, and before 6.13 are layers, where they are attached
+        if reason := attached_overlay_refused(folder):
+            return degraded(name, f"{reason}; files of images belong to nobody inside", "Linux 5.19 or newer, as root")
     return works(name, "files of images belong to the container's root while it looks at them")
+
+
+def attached_overlay_refused(folder: Path) -> str:
+    """Why there can be no overlay of mapped layers that lie in `folder` and are attached, in a mount namespace of a
+    helper process; nothing where there can be."""
+    with tempfile.TemporaryDirectory(prefix="kernelbox-doctor-", dir=folder) as scratch:
+        for name in ("lower", "upper", "work"):
+            Path(scratch, name).mkdir()
+        try:
+            return _helper(_MAPPED, scratch).strip()
+        except KernelBoxError as error:
+            return error.message
+
+
+def map_inside(scratch: str) -> None:
+    """For that process: prints why not."""
+    lower, upper, work = (Path(scratch, name) for name in ("lower", "upper", "work"))
+    try:
+        check_native(lib.kb_unshare(lib.CLONE_NEWNS), "make a mount namespace")
+        mounts.set_attributes("/", propagation=lib.MS_PRIVATE, recursive=True)
+        with _userns() as userns, mounts.clone(lower) as mapped:
+            mapped.change(userns=userns.fileno())
+            mapped.move(lower)
+            overlay.by_path([lower], upper, work).close()
+    except KernelBoxError as error:
+        print(error.message)
 
 
 def _store_overlay(folder: Path) -> Check:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernelbox.engine import truth
 from kernelbox.engine.kept_folder import KeptFolder
@@ -104,7 +103,7 @@ def start(
                 raise
             try:
                 folder.write_trace(launch.first_answer.traced)
-                _record_start(state, folder, record, launch.pid, taken.number if taken else -1, restarts)
+                _record_start(state, folder, record, launch, taken.number if taken else -1, restarts)
             except BaseException:
                 launch.detach()
                 _take_back(opened.monitor, folder, record)
@@ -124,25 +123,17 @@ def _ended_on_error(launch: Launch) -> Iterator[None]:
 
 
 def _record_start(
-    state: StateFile, folder: KeptFolder, record: ContainerRecord, pid: int, id_range: int, restarts: int
+    state: StateFile, folder: KeptFolder, record: ContainerRecord, launch: Launch, id_range: int, restarts: int
 ) -> None:
     running = folder.running()
-    state.change(
-        record.id,
-        "start",
-        status="running",
-        pid=pid,
+    _note_start(
+        state,
+        record,
+        pid=launch.pid,
         process=running.identity if running else "",
         id_range=id_range,
-        started_at=time.time(),
-        finished_at=0.0,
-        exit_code=0,
-        oom_killed=False,
-        error="",
+        started_at=launch.first_answer.clock_ns / 1e9,  # it may have ended since
         restart_count=restarts,
-        stopped_by_user=False,
-        health="",
-        usage={},
     )
 
 
@@ -153,6 +144,22 @@ def _take_back(monitor: Monitor, folder: KeptFolder, record: ContainerRecord) ->
         while monitor.signal(token, _KILL, stopping=True):
             wait_end(monitor, token, _KILL_SECONDS)
     folder.forget_exit()
+
+
+def _note_start(state: StateFile, record: ContainerRecord, **found: Any) -> None:
+    """Whoever looked meanwhile may have noted that it runs, and then that somebody paused it or how it ended: the event
+    is there, and stays the only one."""
+    facts: dict[str, Any] = {"status": "running", "finished_at": 0.0, "exit_code": 0, "oom_killed": False, **found}
+    facts |= {"error": "", "stopped_by_user": False, "health": "", "usage": {}}
+    noted = state.change(record.id, "start", seen=record, **facts)
+    if noted.started_at == found["started_at"]:
+        return
+    if noted.process == record.process:
+        state.change(record.id, "start", **facts)
+        return
+    state.change(record.id, stopped_by_user=False)
+    if noted.living:
+        state.change(record.id, seen=noted, **{**facts, "status": noted.status})
 
 
 def unmark(box: Engine, folder: KeptFolder, record: ContainerRecord) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -38,11 +38,14 @@ class LogFile:
         self._next = 0  # where to read on
         self._too_long = False
 
-    def close(self) -> None:
+    def close(self, close: Callable[[int], None] = os.close) -> None:  # at the interpreter's end there is no `os`
         """Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            close(descriptor)
+
+    def __del__(self) -> None:  # of a follower that was never asked for an entry
+        self.close()
 
     @property
     def size(self) -> int:
@@ -122,6 +125,10 @@ class LogChain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Idempotent."""
         _close(self.files)
 
     def drop_oldest(self) -> None:

@@ -53,15 +53,24 @@ def follow(
     until: float | None = None,
     tail: int | None = None,
 ) -> Iterator[LogEntry]:
-    """What `read` gives, then what is written from then on, over rotations: no entry is lost or given twice unless the
-    writer deletes files faster than they are read.
+    """What `read` gives, then what is written from this call on, over rotations: no entry is lost or given twice unless
+    the writer deletes files faster than they are read.
 
     It ends when `stop()` was true (nobody will write any more) and all has been given, or at the first entry after
     `until`. New entries are looked for after 5 ms, then after twice as long each time that there is none, up to 100 ms;
     `stop` is called each time. Raises StoreError where a file cannot be read."""
-    with LogChain(folder) as chain:
+    chain = LogChain(folder)
+    try:
         chosen = _Choice(stdout, stderr, since, until, _tail_of(chain, tail))
-        yield from chosen.among(_all_to_come(chain, stop))
+    except BaseException:
+        chain.close()
+        raise
+    return _closing(chain, chosen.among(_all_to_come(chain, stop)))
+
+
+def _closing(chain: LogChain, entries: Iterator[LogEntry]) -> Iterator[LogEntry]:
+    with chain:
+        yield from entries
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import COMMAND, kernelbox, printed, refused
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 CONTENT = """
 mkdir -p /src/deep; echo a > /src/a; echo d > /src/deep/d; chmod 640 /src/a; ln /src/a /src/deep/same

@@ -12,7 +12,7 @@ import pytest
 from commands import COMMAND, as_a_process, kernelbox, printed, refused
 from waiting import wait_until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 
 @pytest.fixture(autouse=True)

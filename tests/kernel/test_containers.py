@@ -14,6 +14,7 @@ from waiting import wait_until
 from kernelbox import Engine
 from kernelbox.engine.container import Container
 from kernelbox.engine.containers import Containers
+from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.errors import (
     CommandNotExecutable,
     CommandNotFound,
@@ -26,7 +27,7 @@ from kernelbox.errors import (
     StartError,
 )
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 TRAP = 'trap "echo asked; exit 7" TERM; trap "echo user" USR1; echo ready; while :; do sleep 0.05; done'
 
@@ -311,6 +312,38 @@ def test_what_it_cost(containers: Containers, busybox_image: str) -> None:
     usage = container.record.usage
     assert 0 < float(usage["cpu_usage_seconds"] or 0) < 30
     assert int(usage["memory_peak_bytes"] or 0) > 0
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_somebody_looks_before_its_start_is_noted(
+    containers: Containers, store: Path, busybox_image: str, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """And notes that it runs, and that it has ended: there is one event of each, and the last word is true."""
+    container = containers.create(busybox_image, ["sleep", "infinity"])
+    write_trace = KeptFolder.write_trace
+
+    def and_look(folder: KeptFolder, traced: bytes) -> None:
+        write_trace(folder, traced)
+        with Engine(root=store) as second:
+            running = second.containers.get(container.id)
+            assert running.status == "running"
+            if ends:
+                os.kill(running.record.pid, signal.SIGKILL)
+                wait_until(lambda: running.reload().status == "exited")
+
+    monkeypatch.setattr(KeptFolder, "write_trace", and_look)
+    container.start()
+    assert (container.status, container.exit_code) == (("exited", 137) if ends else ("running", None))
+    assert actions(containers) == ["create", "start", *(["die"] if ends else [])]
+
+
+def test_one_that_ends_at_once_has_not_ended_before_it_began(containers: Containers, busybox_image: str) -> None:
+    for _ in range(5):
+        container = containers.run(busybox_image, ["true"])
+        container.wait(10)
+        seconds = container.record.usage["wall_seconds"]
+        assert seconds is not None
+        assert seconds > 0
 
 
 def test_two_engines_at_once(containers: Containers, store: Path, sleeper: Container, busybox_image: str) -> None:

@@ -17,7 +17,7 @@ from kernelbox.engine.containers import Containers
 from kernelbox.errors import ContainerNotFound, KernelBoxError, StoreError
 from kernelbox.store.state import VERSION
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 DAMAGED = {
     "empty": b"", "half": b"{", "zeros": b"\0" * 100, "words": b'{"groups": 1}', "list": b"[]", "null": b"null",

@@ -14,7 +14,7 @@ from kernelbox.engine.executing import ExecOptions
 from kernelbox.errors import CommandNotExecutable, CommandNotFound, Conflict, InvalidOption, StartError
 from kernelbox.linux.cgroups.live import processes
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 
 def test_what_comes_back(sleeper: Container) -> None:

@@ -15,7 +15,7 @@ from kernelbox.engine.container import Container
 from kernelbox.engine.containers import Containers
 from kernelbox.errors import InvalidOption, NotSupported
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 COUNT = 'i=0; while [ $i -lt {} ]; do echo "line $i"; i=$((i+1)); done'
 

@@ -10,7 +10,7 @@ from kernelbox.engine.container import Container
 from kernelbox.engine.containers import Containers
 from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 
 def test_rename(sleeper: Container, containers: Containers, busybox_image: str) -> None:

@@ -16,7 +16,7 @@ from kernelbox.engine.containers import Containers
 from kernelbox.errors import ContainerNotFound, InvalidOption
 from kernelbox.runtime.connection import Answer
 
-pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
 
 def runs(container: Container) -> int:

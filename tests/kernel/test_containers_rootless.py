@@ -8,7 +8,7 @@ import ordinary_user
 import pytest
 from faults.test_kept import an_init
 
-pytestmark = [pytest.mark.kernel, pytest.mark.outside]
+pytestmark = [pytest.mark.kernel]
 
 LIFE = """
 import json, sys

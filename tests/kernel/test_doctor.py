@@ -57,6 +57,16 @@ def test_what_the_other_tests_rely_on_works() -> None:
 
 
 @pytest.mark.root
+def test_layers_are_mapped_wherever_the_store_can_map_ids(tmp_path: Path) -> None:
+    """Also before Linux 6.15, where they must be attached for it, as they are for a container."""
+    states = {check.name: check.state for check in doctor.report()}
+    assert states["overlay of mapped layers"] == states["mapped ids on the store"]
+    attached = doctor_isolation.attached_overlay_refused(tmp_path)
+    assert bool(attached) == (states["mapped ids on the store"] != "works"), attached
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.root
 def test_an_ordinary_user_gets_the_same_checks(ordinary_user: User) -> None:
     done = ordinary_user.run([*COMMAND, "--json"])
     assert done.returncode == 0, done.stderr
