@@ -3,7 +3,7 @@ container in turn, SQLite's own among them.
 
 What was reported done is there when the store is opened next, what failed is said in a sentence, nothing half-made
 shows, the next try works, and when all is removed nothing is left. KERNELBOX_SEEDS says how many moments of each kind
-are tried, spread over all that there are (8)."""
+are tried, spread over all that there are (4)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kernelbox.engine.container import Container
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
-MOST = int(os.environ.get("KERNELBOX_SEEDS", "8"))
+MOST = int(os.environ.get("KERNELBOX_SEEDS", "4"))
 
 CALLS = {
     "fsync": "EIO",
@@ -167,8 +167,9 @@ def next_try_works(box: Engine) -> None:
 def test_each_call_fails_once(store: Path, tmp_path: Path, lives: Lives, call: str) -> None:
     with injected(lives.pid, call, "EIO", "65535", tmp_path) as counting:
         assert lives.live()[-1] == ("all", "done", "")
-    step = max(1, counting.seen // MOST)
-    for number in range(1, counting.seen + 1, step):
+    if not counting.seen:
+        pytest.skip(f"no {call} is made in it")
+    for number in range(1, counting.seen + 1, -(-counting.seen // MOST)):
         with injected(lives.pid, call, CALLS[call], str(number), tmp_path):
             said = lives.live()
         print(call, number, said[-1])

@@ -3,7 +3,7 @@ turn: its groups, its log and what becomes of that when it is rotated, its exit 
 
 What the engine says then is a sentence or the truth, a log's lines are whole, nothing waits for ever, the next
 container is as if nothing had been, and when all is removed nothing is left. KERNELBOX_SEEDS says how many moments of
-each kind are tried, spread over all that there are (8)."""
+each kind are tried, spread over all that there are (4)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kernelbox.errors import KernelBoxError
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
-MOST = int(os.environ.get("KERNELBOX_SEEDS", "8"))
+MOST = int(os.environ.get("KERNELBOX_SEEDS", "4"))
 
 CALLS = {
     "write": "ENOSPC",
@@ -48,14 +48,18 @@ def image(busybox_rootfs: Path) -> str:
 
 
 @pytest.fixture
-def box(engine: Engine, image: str) -> Iterator[Engine]:
-    """One whose monitor is there, and has done everything once."""
-    engine.run(image, ["true"])
-    yield engine
-    for container in engine.containers.list(all=True):
-        container.remove(force=True)
-    wait_until(lambda: not groups_of(engine.paths.root), "no group is left")
-    assert monitors_of(engine.paths.root)
+def box(store: Path, image: str) -> Iterator[Engine]:
+    """One whose monitor is there, and has done everything once. What it could not do is done when the store is opened
+    next."""
+    with Engine(root=store) as engine:
+        engine.run(image, ["true"])
+        yield engine
+        for container in engine.containers.list(all=True):
+            container.remove(force=True)
+    wait_until(lambda: not monitors_of(store), "no monitor is left")
+    with Engine(root=store) as engine:
+        engine.run(image, ["true"])
+        assert not groups_of(store)
 
 
 def lines_are_whole(container: Container) -> None:
@@ -114,7 +118,9 @@ def test_each_call_fails_once(box: Engine, image: str, tmp_path: Path, call: str
         return result
 
     seen = live_with(65535).seen
-    for number in range(1, seen + 1, max(1, seen // MOST)):
+    if not seen:
+        pytest.skip(f"no {call} is made in it")
+    for number in range(1, seen + 1, -(-seen // MOST)):
         print(call, number, seen)
         live_with(number)
         works(box, image)

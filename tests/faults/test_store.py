@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import leaks
 import ordinary_user
 import pytest
-from faults.monitors import groups_of, monitors_of
+from faults.monitors import groups_of
 from waiting import wait_until
 
 from kernelbox import Engine
 from kernelbox.errors import KernelBoxError, StartError, StoreError
-from kernelbox.linux import cgroups
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("orphans")]
 
 Mounted = Callable[[str], Path]
-
-START = """
-import sys
-from pathlib import Path
-import kernelbox as kb
-from kernelbox.errors import KernelError
-monitor = kb.Engine()._open()
-Path(sys.argv[1], "cgroup.procs").write_text("0")
-try:
-    monitor.take()
-except KernelError as error:
-    print(error)
-"""
 
 
 @pytest.fixture
@@ -154,44 +139,3 @@ def test_somebody_elses_store(store: Path, image: str, ordinary_user: ordinary_u
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert "StoreError: /var/lib belongs to somebody else (user id 0) (hint: set KERNELBOX_ROOT" in last
-
-
-def test_no_process_can_be_made(engine: Engine, image: str) -> None:
-    works(engine, image)
-    with no_process_allowed(engine):
-        with pytest.raises(
-            StartError, match=r"could not start a process in new namespaces: .*: resource temporarily unavailable"
-        ):
-            engine.run(image, ["true"])
-        assert not groups_of(engine.paths.root)
-    works(engine, image)
-
-
-@contextlib.contextmanager
-def no_process_allowed(engine: Engine) -> Iterator[None]:
-    """A new process counts in the monitor's group, on v2 in those above the container's."""
-    hierarchy = cgroups.detect()
-    if hierarchy.version == "v2":
-        (parent,) = hierarchy.parents(f"kernelbox/{engine.paths.name}")[-1:]
-        (parent.path / "pids.max").write_text("0")
-        yield
-        (parent.path / "pids.max").write_text("max")
-        return
-    (monitor,) = monitors_of(engine.paths.root)
-    with cgroups.create("kernelbox-tests-fork", cgroups.Limits(pids=1)) as group:
-        group.attach(monitor)
-        yield
-    wait_until(lambda: not monitors_of(engine.paths.root))  # leaving the group ended it
-
-
-def test_no_monitor_can_be_started(engine: Engine, image: str) -> None:
-    groups = cgroups.detect().groups("kernelbox-tests-one", cgroups.Limits(pids=1))
-    (group,) = [group.path for group in groups if "pids" in group.controllers]
-    group.mkdir()
-    try:
-        (group / "pids.max").write_text("1")
-        done = subprocess.run([sys.executable, "-c", START, group], capture_output=True, text=True)
-    finally:
-        group.rmdir()
-    assert done.stdout == "could not start the monitor: resource temporarily unavailable\n", done.stderr
-    works(engine, image)
