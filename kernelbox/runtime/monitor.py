@@ -367,7 +367,9 @@ class Monitor:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, contextlib.ExitStack() as stack:
             listener.bind(os.fspath(self._paths.socket))
             listener.listen(64)
-            log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            # What an earlier one has said was told when it could not go on; it would keep the folder here for ever.
+            how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+            log = os.open(self._log, how, 0o600)
             stack.callback(os.close, log)
             folder = os.open(self._paths.runtime, os.O_PATH | os.O_CLOEXEC)
             stack.callback(os.close, folder)
