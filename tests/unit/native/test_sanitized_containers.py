@@ -11,7 +11,7 @@ import pytest
 from faults.monitors import monitors_of
 from waiting import wait_until
 
-import kernelbox.runtime.monitor as monitor_module
+import kernelbox.runtime.monitor_program as monitor_module
 from kernelbox import Engine
 from kernelbox.errors import CommandNotFound, StartError
 from kernelbox.runtime.plan import Fault
