@@ -130,6 +130,20 @@ def test_a_file_of_the_image_in_the_way(engine: Engine, image: str) -> None:
     engine.volumes.get("web").remove()
 
 
+def test_a_place_that_is_a_link_to_the_machine(engine: Engine, image: str, tmp_path: Path) -> None:
+    """It leads to the same path of the image's: nothing of the machine's is copied, mounted on or written to."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "secret").write_text("of the machine\n")
+    place = tmp_path / "image/trap"
+    place.symlink_to(victim)
+    run = engine.run(image, ["sh", "-c", "ls -A /trap; echo x > /trap/new"], volumes=["web:/trap"])
+    assert (run.stdout, run.stderr) == ("", "")
+    assert os.listdir(engine.volumes.get("web").mountpoint) == ["new"]
+    assert os.listdir(victim) == ["secret"]
+    assert place.is_symlink()
+
+
 def test_a_part_of_a_volume(engine: Engine, busybox_image: str) -> None:
     engine.run(busybox_image, ["sh", "-c", "mkdir -p /v/a/b; echo below > /v/a/b/file"], volumes=["web:/v"])
     for path, script, said in (("a/b", "cat /in/file", "below\n"), ("a/b/file", "cat /in", "below\n")):

@@ -146,7 +146,13 @@ CATALOGUE = (
         "T19", "Labels and annotations select nothing.",
         f"{KERNEL}/test_run_options.py::test_labels_and_annotations_change_nothing",
     ),
-    waits("T20", "A volume that an image asks for lies inside the container.", "kernelbox/engine/volumes.py"),
+    tested(
+        "T20", "A volume that an image asks for lies inside the container.",
+        f"{UNIT}/engine/test_volume_mounts.py::test_what_the_image_wants_where_nothing_else_is",
+        f"{UNIT}/engine/test_volume_mounts.py::test_an_image_cannot_hide_what_is_the_kernel_s",
+        f"{KERNEL}/test_volumes.py::test_a_place_that_is_a_link_to_the_machine",
+        f"{KERNEL}/test_volumes.py::test_a_part_is_looked_up_by_the_plan_again",
+    ),
     waits("T21", "A document of an image means one thing, and has the digest asked for.", "kernelbox/registry"),
     waits("T22", "Credentials go to the registry that they are for, over TLS.", "kernelbox/registry"),
     waits("T23", "The registry bounds what it takes, and deletes what it says.", "kernelbox/registry/server.py"),
@@ -228,7 +234,12 @@ CATALOGUE = (
         f"{FAULTS}/test_store.py::test_the_disk_is_full",
         f"{FAULTS}/test_store.py::test_no_more_files_can_be_made",
     ),
-    tested("T48", "Too few processes are told.", f"{FAULTS}/test_store.py::test_no_process_can_be_made"),
+    tested(
+        "T48", "Too few processes are told.",
+        f"{FAULTS}/test_forks.py::test_a_run",
+        f"{FAULTS}/test_forks.py::test_a_start",
+        f"{FAULTS}/test_forks.py::test_an_exec",
+    ),
     tested(
         "T49", "An end for want of memory is told as such.",
         f"{KERNEL}/test_limits.py::test_a_memory_hog_is_ended_at_its_limit",
