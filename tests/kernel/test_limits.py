@@ -10,6 +10,7 @@ from typing import Any
 
 import machine
 import pytest
+from waiting import DEADLINE
 
 from kernelbox import Engine, RunResult
 from kernelbox.errors import InvalidOption, KernelBoxError, OutOfMemory
@@ -56,7 +57,7 @@ def test_the_least_memory(box: Engine, busybox_image: str) -> None:
     ids=["doubling", "daemons", "children"],
 )
 def test_a_fork_bomb(box: Engine, busybox_image: str, bomb: str) -> None:
-    run = box.run(busybox_image, ["sh", "-c", f"({bomb}); sleep infinity"], pids_limit=40, timeout=0.5)
+    run = box.run(busybox_image, ["sh", "-c", f"({bomb}); sleep infinity"], pids_limit=40, timeout=DEADLINE / 20)
     assert (run.exit_code, run.timed_out) == (137, True)
     assert "fork" in run.stderr
     assert run.usage.pids_peak == (40 if "pids_peak" in machine.counted() else None)
