@@ -51,7 +51,7 @@ static int watchdog_main(void *unused)
     while (syscall(SYS_read, timer, &times, sizeof times) == sizeof times) {
         const volatile struct plan *plan = watched;
         int pid = plan ? plan->pid : 0, pidfd = plan ? plan->pidfd : -1; /* in a moment it may be over */
-        if (!plan || (now_ns() < deadline_ns && !is_stopped(pid)))
+        if (!plan || (now_ns() < deadline_ns && !is_stopped(pid)) || plan != watched)
             continue;
         bites++;
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
@@ -78,11 +78,10 @@ void watchdog_end(void)
         ;
 }
 
-static void set(uint64_t ms)
+static void tick(long ms)
 {
-    struct timespec tick = {0, ms ? TICK_MS * 1000000L : 0};
-    struct itimerspec when = {.it_value = tick, .it_interval = tick};
-    deadline_ns = now_ns() + ms * 1000000;
+    struct timespec interval = {0, ms * 1000000};
+    struct itimerspec when = {.it_value = interval, .it_interval = interval};
     timerfd_settime(timer, 0, &when, NULL);
 }
 
@@ -96,16 +95,18 @@ static uint64_t patience(const struct plan *plan)
     return ms;
 }
 
+/* The watchdog may be on its way from a tick, with the child before: it then meets a time that is yet to come. */
 unsigned int watchdog_watch(const struct plan *plan)
 {
+    deadline_ns = now_ns() + patience(plan) * 1000000;
     watched = plan;
-    set(patience(plan));
+    tick(TICK_MS);
     return bites;
 }
 
 bool watchdog_bit(unsigned int before)
 {
-    set(0);
+    tick(0);
     watched = NULL;
     return bites != before;
 }
