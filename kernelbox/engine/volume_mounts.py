@@ -86,11 +86,11 @@ def uses_for(container: str, mounts: Iterable[Mount], anonymous: frozenset[str])
 
     uses = []
     for mount in mounts:
-        filled = VolumeWords.of(mount.options).nocopy
+        words = VolumeWords.of(mount.options)
         name = mount.source or secrets.token_hex(32)
-        uses.append(
-            VolumeUse(container, mount.destination, name, mount.options, not mount.source or name in anonymous, filled)
-        )
+        own = not mount.source or name in anonymous
+        place = (container, mount.destination, name, mount.options)
+        uses.append(VolumeUse(*place, own, words.nocopy, dict(words.labels)))
     return uses
 
 
@@ -215,7 +215,10 @@ class _Placing:
         self.folders: dict[str, tuple[str, str, bool]] = {}
 
     def add_named(self, name: str, mount: Mount) -> None:
+        from kernelbox.store import volume_fill
+
         self._store.make_folder(name)
+        volume_fill.resume(self._store.folder(name))
         self.add(str(self._store.data(name)), mount)
 
     def add(self, folder: str, mount: Mount) -> None:
