@@ -29,6 +29,7 @@ from kernelbox.store.volume_rows import NEW, READY, REMOVING, VolumeRecord, Volu
 
 __all__ = ["VolumeStore"]
 
+_PATIENCE_S, _MOMENT_S = 5.0, 0.002
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -218,14 +219,24 @@ class VolumeStore:
             folder = held.enter_context(Descriptor(os.open(self.folder(name), _FOLDER)))
         except FileNotFoundError:
             return
-        try:
-            fcntl.flock(folder.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _in_use(name, self._names_of_runs(name)) from None
+        self._wait_unheld(name, folder)
         place = os.fspath(self.folder(name))
         for mount in mountinfo.read():
             if mount.target == place or mount.target.startswith(f"{place}/"):
                 raise Conflict(f"something is mounted in the volume {name}", hint=f"umount {mount.target}")
+
+    def _wait_unheld(self, name: str, folder: Descriptor) -> None:
+        """Where no run says that it has it, one that has ended lets go of it in a moment, or one that has just begun
+        will say so. Raises Conflict."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(folder.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            users = self._names_of_runs(name)
+            if users or time.monotonic() > deadline:
+                raise _in_use(name, users)
+            time.sleep(_MOMENT_S)
 
     def _names_of_runs(self, name: str) -> list[str]:
         found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,9 +209,10 @@ def test_a_link_in_the_place_of_the_folder(volumes: VolumeStore, paths: StorePat
     assert os.listdir(tmp_path / "victim") == []
 
 
-def test_who_holds_it_keeps_it(volumes: VolumeStore, paths: StorePaths) -> None:
+def test_who_holds_it_keeps_it(volumes: VolumeStore, paths: StorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     with volumes.hold("web", {"a": "b"}) as held:
         assert volumes.get("web").labels == {"a": "b"}
+        monkeypatch.setattr("kernelbox.store.volumes._PATIENCE_S", 0.01)
         with pytest.raises(Conflict, match="a container that is just starting"):
             volumes.remove("web")
         (paths.runs / "1").mkdir()
@@ -281,3 +283,12 @@ def test_the_lock_is_free_when_it_is_deleted(state: StateFile, paths: StorePaths
     state.remove(one.id, volumes=True)
     volumes.finish()
     assert len(seen) == 2
+
+
+def test_who_lets_go_in_a_moment_is_waited_for(volumes: VolumeStore) -> None:
+    held = volumes.hold("web", {})
+    thread = threading.Thread(target=volumes.remove, args=("web",))
+    thread.start()
+    held.close()
+    thread.join()
+    assert volumes.all() == []
