@@ -19,7 +19,6 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.ready import RecentPlans
 from kernelbox.engine.showing import ContainerList
 from kernelbox.engine.volume_mounts import fill_kept, uses_for, volumes_in
-from kernelbox.engine.volume_options import VolumeWords
 from kernelbox.engine.volumes_from import as_recorded, with_others
 from kernelbox.engine.whole_paths import whole_image, whole_options
 from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
@@ -90,15 +89,13 @@ class Containers:
             options={**given, **({"auto_remove": True} if auto_remove else {})},
             labels=dict(wanted.labels),
         )
-        mounts = volumes_in(wanted, found)
-        for mount in mounts:
-            if mount.source:
-                self.box.volumes.create(mount.source, labels=dict(VolumeWords.of(mount.options).labels))
-        self._make(record, uses_for(record.id, mounts, anonymous), found)
+        self._make(record, uses_for(record.id, volumes_in(wanted, found), anonymous), found)
         return Container(self, record)
 
     def _make(self, record: ContainerRecord, uses: Sequence[VolumeUse], image: Image) -> None:
         folder = KeptFolder(self.folder_of(record.id))
+        if uses:
+            self.box.volumes.finish()
         self.state.add(record, uses)
         try:
             folder.make()

@@ -27,7 +27,7 @@ from kernelbox.oci.runtime_spec import Mount
 from kernelbox.oci.value import frozen
 from kernelbox.store.id_ranges import COUNT
 from kernelbox.store.ownership import IdShift
-from kernelbox.store.volume_names import DATA
+from kernelbox.store.volume_names import DATA, RUN_VOLUME
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
@@ -86,11 +86,11 @@ def uses_for(container: str, mounts: Iterable[Mount], anonymous: frozenset[str])
 
     uses = []
     for mount in mounts:
-        filled = VolumeWords.of(mount.options).nocopy
+        words = VolumeWords.of(mount.options)
         name = mount.source or secrets.token_hex(32)
-        uses.append(
-            VolumeUse(container, mount.destination, name, mount.options, not mount.source or name in anonymous, filled)
-        )
+        own = not mount.source or name in anonymous
+        place = (container, mount.destination, name, mount.options)
+        uses.append(VolumeUse(*place, own, words.nocopy, dict(words.labels)))
     return uses
 
 
@@ -141,6 +141,7 @@ def place_run(
     if own:
         monitor = box.opened().monitor
         monitor.give(monitor.take())  # a new one clears away the folders of runs that it does not know of
+        locks.append(undo.enter_context(box.volumes.store.hold_run(identity)).fileno())
     with _image_root(box, image, wanted) as root:
         for mount in wanted:
             if mount.source:
@@ -150,7 +151,7 @@ def place_run(
                     volume_fill.fill(box.volumes.store.folder(mount.source), root, mount.destination)
                 placing.add_named(mount.source, mount)
         for number, mount in enumerate(own):
-            placing.add(_own_folder(box, f"{identity}/volume-{number}", mount, root, taken), mount)
+            placing.add(_own_folder(box, f"{identity}/{RUN_VOLUME}{number}", mount, root, taken), mount)
     return placing.options(options), Placed(placing.folders, tuple(locks), tuple(names), bool(own), identity)
 
 
@@ -160,7 +161,7 @@ def place_plan(box: Engine, options: RunOptions, image: Image) -> tuple[RunOptio
     identity, own = secrets.token_hex(32), 0
     placing = _Placing(box.volumes.store)
     for mount in volumes_in(options, image):
-        folder = str(box.paths.runs / identity / f"volume-{own}")
+        folder = str(box.paths.runs / identity / f"{RUN_VOLUME}{own}")
         if mount.source:
             folder = str(box.volumes.store.data(mount.source))
         else:
@@ -188,8 +189,7 @@ def _own_folder(box: Engine, name: str, mount: Mount, root: int, taken: IdRange 
     path = box.paths.runs / name
     opened = box.opened()
     try:
-        path.mkdir(mode=0o755, parents=True)
-        path.parent.chmod(0o700)
+        path.mkdir(mode=0o755)
         path.chmod(0o755)
         shifted = taken is not None and not opened.kernel.can_map(str(path), taken.userns)
         ids = IdShift(taken.start, COUNT) if taken and shifted else None
@@ -215,7 +215,10 @@ class _Placing:
         self.folders: dict[str, tuple[str, str, bool]] = {}
 
     def add_named(self, name: str, mount: Mount) -> None:
+        from kernelbox.store import volume_fill
+
         self._store.make_folder(name)
+        volume_fill.resume(self._store.folder(name))
         self.add(str(self._store.data(name)), mount)
 
     def add(self, folder: str, mount: Mount) -> None:

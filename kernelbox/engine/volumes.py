@@ -190,6 +190,7 @@ class Volumes:
 
     def finish(self) -> None:
         """Removes what a container that has gone leaves, and finishes what somebody was killed over."""
+        self.store.finish_runs()
         if self._box.paths.state.exists():
             self.store.finish()
 

@@ -22,7 +22,7 @@ from kernelbox.store.tar_entries import Entry, Kind
 from kernelbox.store.tar_rewrite import as_file, rewrite
 from kernelbox.store.volume_names import DATA
 
-__all__ = ["copy_into", "fill"]
+__all__ = ["copy_into", "fill", "resume"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNFINISHED, _WHOLE, _LOCK = "copy.new", "copy", "lock"
@@ -52,6 +52,18 @@ def fill(volume: Path, root: int, target: str) -> None:
             _move_in(folder)
     except (OSError, KernelBoxError) as error:
         raise _refused(error, target, volume.name) from error
+
+
+def resume(volume: Path) -> None:
+    """Finishes what somebody was killed over who had copied all of it. Raises StoreError."""
+    if not os.path.lexists(volume / _WHOLE):
+        return
+    try:
+        with Descriptor(os.open(volume, _FOLDER)) as opened, _locked(opened.fileno()):
+            _move_in(opened.fileno())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(f"what is half copied into the volume {volume.name} cannot be moved in: {reason}") from error
 
 
 def copy_into(folder: int, root: int, target: str, ids: IdShift | None = None) -> bool:

@@ -7,10 +7,12 @@ import re
 
 from kernelbox.errors import InvalidOption
 
-__all__ = ["DATA", "USED_VOLUMES", "checked_name", "is_name"]
+__all__ = ["DATA", "RUN_VOLUME", "USED_VOLUMES", "checked_name", "is_name"]
 
 DATA = "_data"
 """What containers see of a volume."""
+RUN_VOLUME = "volume-"
+"""With a number behind it: a volume in a run's folder, which is its own."""
 USED_VOLUMES = "volumes"
 """The file in a temporary run's folder that says who it is and which volumes it has, a name on each line."""
 

@@ -55,7 +55,8 @@ class VolumeRecord:
 @frozen
 class VolumeUse:
     """Where a container has a volume. `options` are the words of the mount (`engine.volume_options`), `anonymous`: it
-    was made for this place, and `rm -v` removes it; `filled`: what the image has there needs no copying any more."""
+    was made for this place, and `rm -v` removes it; `filled`: what the image has there needs no copying any more.
+    `labels` are for one that has to be made, and not kept here."""
 
     container: str
     destination: str
@@ -63,6 +64,7 @@ class VolumeUse:
     options: tuple[str, ...] = ()
     anonymous: bool = False
     filled: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def find(cursor: sqlite3.Cursor, name: str) -> VolumeRecord | None:
@@ -95,14 +97,12 @@ def delete(cursor: sqlite3.Cursor, name: str) -> None:
 
 
 def add_uses(cursor: sqlite3.Cursor, uses: Iterable[VolumeUse]) -> None:
-    """For a new container. An anonymous volume is made with it; any other must be there, and stay: raises
-    VolumeNotFound, and Conflict for one that is being removed."""
+    """For a new container. What is not there is made with it. Raises Conflict for a volume that is being removed."""
     for use in uses:
         found = find(cursor, use.volume)
-        if found is None and use.anonymous:
-            insert(cursor, VolumeRecord(use.volume, time.time(), {ANONYMOUS_LABEL: ""}, NEW))
-        elif found is None:
-            raise not_found(use.volume)
+        if found is None:
+            labels = {ANONYMOUS_LABEL: ""} if use.anonymous else use.labels
+            insert(cursor, VolumeRecord(use.volume, time.time(), labels, NEW))
         elif found.status == REMOVING:
             raise Conflict(f"the volume {use.volume} is just being removed", hint="try again")
         cursor.execute(

@@ -24,11 +24,12 @@ from kernelbox.linux.descriptor import Descriptor
 from kernelbox.store import volume_rows as rows
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import StateFile
-from kernelbox.store.volume_names import DATA, USED_VOLUMES, checked_name
+from kernelbox.store.volume_names import DATA, RUN_VOLUME, USED_VOLUMES, checked_name
 from kernelbox.store.volume_rows import NEW, READY, REMOVING, VolumeRecord, VolumeUse
 
 __all__ = ["VolumeStore"]
 
+_PATIENCE_S, _MOMENT_S = 5.0, 0.002
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -128,6 +129,30 @@ class VolumeStore:
                     raise
                 folder.close()  # it was removed between our open and our lock
 
+    def hold_run(self, identity: str) -> Descriptor:
+        """Makes the folder of a run whose own volumes are to be in it, and keeps it for as long as a copy of the
+        descriptor is open anywhere. Raises StoreError."""
+        path = self._paths.runs / identity
+        try:
+            path.mkdir(mode=0o700)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StoreError(f"could not make {path}: {reason}", hint="see that its disk has room") from error
+        folder = Descriptor(os.open(path, _FOLDER))
+        fcntl.flock(folder.fileno(), fcntl.LOCK_SH)
+        return folder
+
+    def finish_runs(self) -> None:
+        """Deletes the volumes of runs that somebody was killed over before they were launched."""
+        for volume in self._paths.runs.glob(f"*/{RUN_VOLUME}0"):
+            with contextlib.suppress(FileNotFoundError), Descriptor(os.open(volume.parent, _FOLDER)) as folder:
+                try:
+                    fcntl.flock(folder.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                volume.parent.rename(self._paths.trash / volume.parent.name)
+                self._sweep(volume.parent.name)
+
     def remove(self, name: str) -> None:
         """Removes it with all that is in it, but not what is mounted there. Raises VolumeNotFound, Conflict where a
         container has it, running or not."""
@@ -204,7 +229,10 @@ class VolumeStore:
                 fresh = ""
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
-                raise StoreError(f"could not remove the folder of the volume {name}: {reason}") from error
+                raise StoreError(
+                    f"could not remove the folder of the volume {name}: {reason}",
+                    hint="all folders of a store lie on one file system",
+                ) from error
             os.fsync(above.fileno())
         with self._state.transaction() as cursor:
             rows.delete(cursor, name)
@@ -218,14 +246,24 @@ class VolumeStore:
             folder = held.enter_context(Descriptor(os.open(self.folder(name), _FOLDER)))
         except FileNotFoundError:
             return
-        try:
-            fcntl.flock(folder.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _in_use(name, self._names_of_runs(name)) from None
+        self._wait_unheld(name, folder)
         place = os.fspath(self.folder(name))
         for mount in mountinfo.read():
             if mount.target == place or mount.target.startswith(f"{place}/"):
                 raise Conflict(f"something is mounted in the volume {name}", hint=f"umount {mount.target}")
+
+    def _wait_unheld(self, name: str, folder: Descriptor) -> None:
+        """Where no run says that it has it, one that has ended lets go of it in a moment, or one that has just begun
+        will say so. Raises Conflict."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(folder.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            users = self._names_of_runs(name)
+            if users or time.monotonic() > deadline:
+                raise _in_use(name, users)
+            time.sleep(_MOMENT_S)
 
     def _names_of_runs(self, name: str) -> list[str]:
         found = []

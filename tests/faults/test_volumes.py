@@ -166,6 +166,38 @@ def test_a_run_s_volumes_after_a_kill(store: Path, image: str, whom: str) -> Non
     wait_until(lambda: not monitors_of(store), "no monitor is left")
 
 
+BEFORE_THE_LAUNCH = """
+import sys, time
+import kernelbox as kb
+from kernelbox.runtime.launch import Launch
+def begin(launch):
+    print("ready", flush=True)
+    time.sleep(1000)
+Launch.begin = begin
+kb.Engine().run(sys.argv[1], ["true"], volumes=["/srv", "web:/w"])
+"""
+
+
+def test_an_engine_is_killed_before_its_launch(store: Path, image: str) -> None:
+    """While the monitor lives on: whoever looks for volumes next deletes what was made for that run."""
+    with Engine(root=store) as box:
+        job = box.start(image, ["sleep", "1000"], volumes=["/srv"], name="other")
+        wait_until(lambda: list((store / "runs").glob("*/upper")))
+        (other,) = (store / "runs").iterdir()
+        with subprocess.Popen([sys.executable, "-c", BEFORE_THE_LAUNCH, image], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            assert len(list((store / "runs").glob("*/volume-0/1"))) == 2
+            assert [volume.name for volume in box.volumes.list()] == ["web"]
+            assert len(list((store / "runs").iterdir())) == 2, "it may yet be launched"
+            process.kill()
+        box.volumes.get("web").remove()
+        assert list((store / "runs").iterdir()) == [other]
+        assert len(list(other.glob("volume-0/*"))) == FILES + 1
+        job.kill()
+        job.wait()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"

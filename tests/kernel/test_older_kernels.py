@@ -52,6 +52,15 @@ def test_runs(older: Engine, busybox_image: str, image: str) -> None:
         assert run.usage.cpu_usage_seconds
 
 
+def test_volumes(older: Engine, busybox_image: str) -> None:
+    run = older.run("host", ["sh", "-c", "ls /etc/passwd; mkdir /own/part; ls /own"], volumes=["web:/etc", "/own"])
+    assert run.stdout == "/etc/passwd\npart\n", run.stderr
+    older.run(busybox_image, ["mkdir", "-p", "/w/part/below"], volumes=["web:/w"], check=True)
+    run = older.run(busybox_image, ["ls", "/p"], mounts=["src=web,dst=/p,volume-subpath=part"])
+    assert run.stdout == "below\n", run.stderr
+    older.volumes.get("web").remove()
+
+
 def test_it_is_another_way(older: Engine, request: pytest.FixtureRequest, busybox_image: str) -> None:
     age = request.node.callspec.params["older"]
     plan = older.plan(busybox_image, ["true"], RunOptions.make())

@@ -147,11 +147,12 @@ CATALOGUE = (
         f"{KERNEL}/test_run_options.py::test_labels_and_annotations_change_nothing",
     ),
     tested(
-        "T20", "A volume that an image asks for lies inside the container.",
-        f"{UNIT}/engine/test_volume_mounts.py::test_what_the_image_wants_where_nothing_else_is",
-        f"{UNIT}/engine/test_volume_mounts.py::test_an_image_cannot_hide_what_is_the_kernel_s",
-        f"{KERNEL}/test_volumes.py::test_a_place_that_is_a_link_to_the_machine",
+        "T20", "A volume that an image asks for lies inside the container, and so does a part of a volume.",
+        f"{KERNEL}/test_volumes_of_images.py::test_it_leads_nowhere_else",
+        f"{KERNEL}/test_volumes_of_images.py::test_it_hides_nothing_of_the_kernel_s",
+        f"{KERNEL}/test_volumes.py::test_a_part_that_is_a_link_outwards",
         f"{KERNEL}/test_volumes.py::test_a_part_is_looked_up_by_the_plan_again",
+        f"{UNIT}/store/test_volume_fill.py::test_nothing_there",
     ),
     waits("T21", "A document of an image means one thing, and has the digest asked for.", "kernelbox/registry"),
     waits("T22", "Credentials go to the registry that they are for, over TLS.", "kernelbox/registry"),
@@ -251,6 +252,8 @@ CATALOGUE = (
     tested(
         "T52", "What is mounted in a container's folder is left alone when it goes.",
         f"{UNIT}/store/test_inside.py::test_remove_leaves_what_is_mounted",
+        f"{KERNEL}/test_volumes.py::test_something_mounted_in_it_is_left_alone",
+        f"{KERNEL}/test_volumes.py::test_what_is_deleted_ends_at_a_mount",
     ),
     tested(
         "T56", "Two engines on one store see each other's containers, and have one monitor.",

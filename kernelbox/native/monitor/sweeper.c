@@ -39,8 +39,8 @@ static int open_folder(int parent, const char *name)
 {
     const uint64_t flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW, here = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
     int fd = sys_openat2(parent, name, flags, 0, here);
-    if (fd == -EACCES &&
-        !fchmodat(parent, name, 0700, 0)) /* overlay's work folder has mode 000, which counts rootless */
+    /* overlay's work folder has mode 000, which counts rootless */
+    if (fd == -EACCES && !fchmodat(parent, name, 0700, 0))
         fd = sys_openat2(parent, name, flags, 0, here);
     return fd;
 }

@@ -11,7 +11,7 @@ import pytest
 
 from kernelbox.errors import StoreError
 from kernelbox.linux.descriptor import Descriptor
-from kernelbox.store.volume_fill import fill
+from kernelbox.store.volume_fill import fill, resume
 
 NAMES = ["deep", "file", "link"]
 
@@ -74,7 +74,8 @@ def test_killed_before_all_of_it_was_there(volume: Path, root: int) -> None:
 
 
 @pytest.mark.parametrize("moved", [0, 1, 2, 3])
-def test_killed_while_it_was_moved_in(volume: Path, root: int, moved: int) -> None:
+@pytest.mark.parametrize("copies", [True, False])
+def test_killed_while_it_was_moved_in(volume: Path, root: int, moved: int, copies: bool) -> None:
     """Also where the next one has another image, or wants nothing copied by then."""
     fill(volume, root, "/srv")
     (volume / "_data").rename(volume / "copy")
@@ -82,7 +83,10 @@ def test_killed_while_it_was_moved_in(volume: Path, root: int, moved: int) -> No
     for name in NAMES[:moved]:
         (volume / "copy" / name).rename(volume / "_data" / name)
     os.utime(volume / "copy", ns=(1, 5_000_000_007))
-    fill(volume, root, "/nonesuch")
+    if copies:
+        fill(volume, root, "/nonesuch")
+    else:
+        resume(volume)
     is_whole(volume)
 
 

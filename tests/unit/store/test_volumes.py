@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kernelbox.errors import Conflict, InvalidOption, StoreError, VolumeNotFound
+from kernelbox.errors import Conflict, InvalidOption, NameInUse, StoreError, VolumeNotFound
 from kernelbox.store import volume_rows as rows
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.paths import StorePaths
@@ -116,17 +117,27 @@ def test_what_was_made_for_a_container_goes_with_it(volumes: VolumeStore, state:
     assert os.listdir(paths.volumes) == ["2" * 64]
 
 
-def test_a_container_cannot_have_what_is_not_there(volumes: VolumeStore, state: StateFile) -> None:
+def test_what_a_container_has_is_made_with_it_or_not_at_all(volumes: VolumeStore, state: StateFile) -> None:
+    one, other = container("a", "one"), container("b", "one")
+    place = VolumeUse(one.id, "/labelled", "labelled", labels={"a": "b"})
+    state.add(one, [use(one, "web"), place])
+    assert [(each.name, each.status, each.labels) for each in volumes.all()] == [
+        ("labelled", NEW, {"a": "b"}),
+        ("web", NEW, {}),
+    ]
+    with pytest.raises(NameInUse):
+        state.add(other, [use(other, "more")])
+    assert len(volumes.all()) == 2
+
+
+def test_a_container_cannot_have_what_is_going(volumes: VolumeStore, state: StateFile) -> None:
     volumes.create("web", {})
     one = container("a", "one")
-    with pytest.raises(VolumeNotFound):
-        state.add(one, [use(one, "web"), use(one, "nonesuch", "/other")])
-    assert state.all() == [], "all or nothing"
     with state.transaction() as cursor:
         rows.set_status(cursor, "web", REMOVING)
     with pytest.raises(Conflict, match="just being removed"):
-        state.add(one, [use(one, "web")])
-    assert volumes.used() == {}
+        state.add(one, [use(one, "new", "/new"), use(one, "web")])
+    assert (volumes.used(), volumes.all(), state.all()) == ({}, [], []), "all or nothing"
 
 
 def test_rows_that_an_older_kernelbox_left(volumes: VolumeStore, state: StateFile) -> None:
@@ -198,9 +209,10 @@ def test_a_link_in_the_place_of_the_folder(volumes: VolumeStore, paths: StorePat
     assert os.listdir(tmp_path / "victim") == []
 
 
-def test_who_holds_it_keeps_it(volumes: VolumeStore, paths: StorePaths) -> None:
+def test_who_holds_it_keeps_it(volumes: VolumeStore, paths: StorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     with volumes.hold("web", {"a": "b"}) as held:
         assert volumes.get("web").labels == {"a": "b"}
+        monkeypatch.setattr("kernelbox.store.volumes._PATIENCE_S", 0.01)
         with pytest.raises(Conflict, match="a container that is just starting"):
             volumes.remove("web")
         (paths.runs / "1").mkdir()
@@ -271,3 +283,12 @@ def test_the_lock_is_free_when_it_is_deleted(state: StateFile, paths: StorePaths
     state.remove(one.id, volumes=True)
     volumes.finish()
     assert len(seen) == 2
+
+
+def test_who_lets_go_in_a_moment_is_waited_for(volumes: VolumeStore) -> None:
+    held = volumes.hold("web", {})
+    thread = threading.Thread(target=volumes.remove, args=("web",))
+    thread.start()
+    held.close()
+    thread.join()
+    assert volumes.all() == []
