@@ -189,7 +189,7 @@ class Containers:
     def take_over(self) -> None:
         """For a new monitor: containers that outlived the last one are its own from now on; what is recorded of those
         that did not is put right."""
-        for record in self.state.all():
+        for record in reversed(self.state.all()):  # the oldest first: another may be in its namespaces
             try:
                 self._take_over(record)
             except (MonitorError, ContainerNotFound) as error:

@@ -172,6 +172,16 @@ def test_the_machine_goes_down(box: Engine, store: Path, image: str, policy: str
         wait_until(lambda: container.logs() == "run\nrun\n")
 
 
+def test_the_machine_goes_down_with_two_that_share(box: Engine, store: Path, image: str) -> None:
+    """The one that is joined is there again before the one that joins it."""
+    other = box.containers.run(image, ["sleep", "infinity"], name="other", restart="always")
+    container = box.containers.run(image, ["sleep", "infinity"], network="container:other", restart="always")
+    machine_goes_down(box, store)
+    assert [each.reload().status for each in (container, other)] == ["running", "running"]
+    networks = [os.readlink(f"/proc/{each.record.pid}/ns/net") for each in (container, other)]
+    assert networks[0] == networks[1]
+
+
 def test_a_number_that_has_become_somebody_else_s(box: Engine, store: Path, image: str) -> None:
     container = box.containers.run(image, ["sleep", "infinity"])
     kill_monitor(box, store)
