@@ -53,6 +53,29 @@ with kb.Engine() as box:
     print(json.dumps(said))
 """
 
+BESIDE = """
+import json, os, sys
+import kernelbox as kb
+def spaces(container):
+    return [os.readlink(f"/proc/{container.record.pid}/ns/{kind}") for kind in ("net", "ipc", "uts", "pid")]
+with kb.Engine() as box:
+    run = lambda **options: box.containers.run(sys.argv[1], ["sleep", "infinity"], **options)
+    other = run(name="other", hostname="of-other")
+    outliving = dict.fromkeys(("network", "ipc", "uts"), "container:other")
+    one, two = run(**outliving), run(pid="container:other", **outliving)
+    said = {"shared": spaces(other)[:3] == spaces(one)[:3] and spaces(other) == spaces(two)}
+    said["seen"] = "sleep infinity" in two.exec(["cat", "/proc/1/cmdline"]).stdout.replace("\\0", " ")
+    other.remove(force=True)
+    os.kill(box.containers.monitor._pid, 9)
+    while box.containers.monitor.alive:
+        pass
+    said["status"] = one.reload().status
+    said["name"] = one.exec(["hostname"]).stdout
+    for each in (one, two):
+        each.remove(force=True)
+    print(json.dumps(said))
+"""
+
 
 def test_a_whole_life(container_user: ordinary_user.User, own_busybox: str) -> None:
     done = container_user.python(LIFE, own_busybox)
@@ -71,3 +94,10 @@ def test_its_monitor_is_killed(container_user: ordinary_user.User, own_busybox: 
         done = container_user.python(KILLED, own_busybox)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"status": "running", "exec": "well\n", "lost": []}
+
+
+def test_in_namespaces_of_another_one(container_user: ordinary_user.User, own_busybox: str) -> None:
+    with an_init():
+        done = container_user.python(BESIDE, own_busybox)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"shared": True, "seen": True, "status": "running", "name": "of-other\n"}
