@@ -86,7 +86,7 @@ class KeptFolder:
         try:
             self._write("config.json", json.dumps(prepared.config.to_json(), indent=1))
             self._write("start.json", json.dumps({**notes, "notes": prepared.limits.notes}))
-            for name in (_EXIT, "running"):
+            for name in (_EXIT, _TRACE, "running"):
                 (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

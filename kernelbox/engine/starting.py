@@ -32,6 +32,7 @@ __all__ = [
     "explain_conflict",
     "life_of",
     "options_of",
+    "planned",
     "prepared",
     "start",
     "start_as_policy_says",
@@ -204,22 +205,37 @@ def prepared(
         undo.callback(opened.ranges.release, taken)
     if image.name == "host":
         box.refresh_host(opened.monitor, taken)
+    ready = planned(box, record, options, taken, attach=attach, adopt=adopt >= 0, beside=beside)
+    userns = box.bundle_userns(image, undo)
+    return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)
+
+
+def planned(
+    box: Engine,
+    record: ContainerRecord,
+    options: RunOptions,
+    taken: IdRange | None,
+    *,
+    attach: bool = False,
+    adopt: bool = False,
+    beside: Mapping[str, tuple[str, int]] = NOBODY,
+) -> Prepared:
+    """The plan alone, for these ids: nothing is taken or made, and no monitor is asked."""
+    opened = box.opened()
     mark = str(opened.ranges.mark(taken.number)) if taken else ""
-    ready = prepare(
+    return prepare(
         opened.kernel,
         opened.paths,
-        image,
+        box.images.get(record.image),
         record.command,
         options,
         taken,
         shared=opened.monitor.shared,
         with_input=False,
         rootless=opened.rootless,
-        kept=Kept(record.id, record.name, attach, adopt >= 0, mark, sweep=bool(record.options.get("auto_remove"))),
+        kept=Kept(record.id, record.name, attach, adopt, mark, sweep=bool(record.options.get("auto_remove"))),
         beside=beside,
     )
-    userns = box.bundle_userns(image, undo)
-    return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)
 
 
 def explain_conflict(record: ContainerRecord, wanted: str) -> Conflict:

@@ -51,11 +51,6 @@ def remove(other: Container) -> None:
     other.remove(force=True)
 
 
-def joined(container: Container) -> list[tuple[str, str, float]]:
-    """The steps of its start, by kind and time, and whom it found. (Paths with its range of ids are of another one.)"""
-    return [(row.step, row.what if row.step == "FindProcess" else "", row.start_us) for row in container.trace("start")]
-
-
 GOES = pytest.mark.parametrize("go", [end, remove])
 
 
@@ -129,12 +124,12 @@ def test_it_runs_on(beside: Callable[..., Container], other: Container, go: Call
 def test_it_is_explained(beside: Callable[..., Container], other: Container, go: Callable[[Container], None]) -> None:
     """By the steps that it was started with."""
     one = beside(*OUTLIVED)
-    before = joined(one)
-    assert f"find the first process of {other.id}" in [what for _, what, _ in before]
+    before = one.trace("start")
+    assert f"find the first process of {other.id}" in [row.what for row in before]
     go(other)
-    assert joined(one) == before
+    assert one.trace("start") == before
     one.stop(0)
-    assert joined(one) == before
+    assert one.trace("start") == before
 
 
 @GOES
@@ -190,7 +185,7 @@ def test_a_name_that_is_somebody_else_s_now(
 ) -> None:
     """What it was started in is its own, whoever is called so."""
     one = beside("network")
-    before = joined(one)
+    before = one.trace("start")
     other.rename("before")
     containers.run(busybox_image, SLEEP, name="other")
-    assert joined(one) == before
+    assert one.trace("start") == before
