@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine import spec, users
+from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.images import Image
 from kernelbox.engine.init_program import INIT
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
@@ -33,12 +33,9 @@ from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["NOBODY", "Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
+__all__ = ["Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
 
 _FILES = {"network": "net", "mount": "mnt"}
-NOBODY: Mapping[str, tuple[str, int]] = MappingProxyType({})
-"""Of a container that joins nobody's namespaces."""
-
 _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
@@ -114,7 +111,7 @@ def prepare(
     with_input: bool,
     rootless: bool,
     kept: Kept | None = None,
-    beside: Mapping[str, tuple[str, int]] = NOBODY,
+    beside: Beside = NOBODY,
 ) -> Prepared:
     """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`); `shared` the
     monitor's descriptors; `with_input`: bytes will be sent to the program; `kept` is said of a container that stays
@@ -124,8 +121,8 @@ def prepare(
     identity = kept.id if kept else secrets.token_hex(32)
     home = paths.containers if kept else paths.runs
     machine = this_machine()
-    config = _config(image, command, options, machine, identity, taken, rootless)
-    config = _joining(config, beside)
+    config = _config(image, command, beside.named(options), machine, identity, taken, rootless)
+    config = _joining(config, beside.spaces)
     config, lowered = _clamped(config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
         config, dropped = within_own_capabilities(config, options)
@@ -137,7 +134,7 @@ def prepare(
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     program = kernel.device_program(rules) if filtered and groups else -1
     rootfs = _rootfs(kernel, home, image, taken)
-    files = {} if image.bundle else own_files(options, config)
+    files = {} if image.bundle else own_files(options, config, beside.files)
     left_out = without_place(image, files) if rootless else ()
     files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, home)
@@ -152,7 +149,7 @@ def prepare(
         held=("ids",) if taken else (),
         files=files,
         sources=_sources(kernel, config, taken),
-        beside={kind: other for kind, (other, _) in beside.items()},
+        beside={kind: other for kind, (other, _) in beside.spaces.items()},
         seccomp=filter_of(config, bundle=image.bundle is not None),
         lease=kept is None,
         kept=kept is not None,

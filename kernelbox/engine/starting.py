@@ -6,13 +6,13 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kernelbox.engine import truth
+from kernelbox.engine.beside import NOBODY, Beside, find
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.options import RunOptions
-from kernelbox.engine.preparation import NOBODY, Kept, Prepared, prepare, wants_userns
+from kernelbox.engine.preparation import Kept, Prepared, prepare, wants_userns
 from kernelbox.errors import Conflict, StartError, StoreError
 from kernelbox.native import lib
 from kernelbox.oci.units import parse_size
@@ -72,7 +72,7 @@ def start(
     opened = box.opened()
     options = options_of(record)
     with contextlib.ExitStack() as undo:
-        beside = box.neighbours(options)
+        beside = find(box, options)
         ready, taken, descriptors = prepared(box, record, options, undo, attach=attach, beside=beside)
         unmark(box, folder, record)
         folder.write_start(ready, taken.number if taken else -1, beside)
@@ -192,10 +192,10 @@ def prepared(
     *,
     attach: bool = False,
     adopt: int = -1,
-    beside: Mapping[str, tuple[str, int]] = NOBODY,
+    beside: Beside = NOBODY,
 ) -> tuple[Prepared, IdRange | None, list[int]]:
     """The plan, its range of ids and the descriptors to send along, in force until `undo`: then they are the
-    monitor's. `beside` says whose namespaces it joins: at a start `Engine.neighbours`, of one that was started already
+    monitor's. `beside` says whose namespaces it joins: at a start what `find` finds, of one that was started already
     its notes; a plan of which only the root is wanted needs nobody."""
     opened = box.opened()
     image = box.images.get(record.image)
@@ -218,7 +218,7 @@ def planned(
     *,
     attach: bool = False,
     adopt: bool = False,
-    beside: Mapping[str, tuple[str, int]] = NOBODY,
+    beside: Beside = NOBODY,
 ) -> Prepared:
     """The plan alone, for these ids: nothing is taken or made, and no monitor is asked."""
     opened = box.opened()
