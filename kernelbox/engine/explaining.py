@@ -38,6 +38,6 @@ def trace(container: Container, what: str) -> tuple[TraceRow, ...]:
         return ()
     notes, ranges = container.folder.start_notes(), container.box.opened().ranges
     with ranges.named(notes.id_range) if notes.id_range >= 0 else contextlib.nullcontext() as ids:
-        options = starting.options_of(container.record)
-        ready = starting.planned(container.box, container.record, options, ids, beside=notes.beside)
+        record = container.record if notes.options is None else container.record.changed(options=notes.options)
+        ready = starting.planned(container.box, record, starting.options_of(record), ids, beside=notes.beside)
         return rows_of(ready.encoded, answers)

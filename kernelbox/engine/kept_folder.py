@@ -38,7 +38,8 @@ _TRACE = "trace"
 class StartNotes:
     """What a start has settled: the container's groups (without what was written to them), the keys of the counters in
     its exit record, the number of its range of ids (-1: none), limits and notes as in `RunResult.limits`, and whose
-    namespaces it joined: they are its own also when those have ended or were removed."""
+    namespaces it joined: they are its own also when those have ended or were removed. `options` are those of that
+    start, which an update may have changed since; None in notes that do not have them."""
 
     groups: tuple[cgroups.Group, ...] = ()
     counters: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ class StartNotes:
     limits: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     beside: Beside = NOBODY
+    options: Mapping[str, object] | None = None
 
 
 class KeptFolder:
@@ -78,12 +80,13 @@ class KeptFolder:
         finally:
             os.close(lock)
 
-    def write_start(self, prepared: Prepared, id_range: int, beside: Beside) -> None:
+    def write_start(self, prepared: Prepared, id_range: int, beside: Beside, options: Mapping[str, object]) -> None:
         """Before a start; what is left of the last one goes. Each file appears whole or not at all."""
         counters = [counter.key for counter in prepared.target.counters]
         groups = [[str(each.path), each.version, list(each.controllers)] for each in prepared.target.groups]
         limits = dict(prepared.limits.applied)
         notes = {"groups": groups, "counters": counters, "ids": id_range, "limits": limits, "beside": beside.to_json()}
+        notes["options"] = dict(options)
         try:
             self._write("config.json", json.dumps(prepared.config.to_json(), indent=1))
             self._write("start.json", json.dumps({**notes, "notes": prepared.limits.notes}))
@@ -137,8 +140,9 @@ class KeptFolder:
                 cgroups.Group(Path(path), version, tuple(controllers)) for path, version, controllers in found["groups"]
             )
             beside = Beside.of_json(found["beside"]) if "beside" in found else NOBODY
+            options = dict(found["options"]) if "options" in found else None
             counters, notes = tuple(found["counters"]), tuple(found["notes"])
-            return StartNotes(groups, counters, found["ids"], found["limits"], notes, beside)
+            return StartNotes(groups, counters, found["ids"], found["limits"], notes, beside, options)
         except FileNotFoundError:
             return StartNotes()
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -75,7 +75,7 @@ def start(
         beside = find(box, options)
         ready, taken, descriptors = prepared(box, record, options, undo, attach=attach, beside=beside)
         unmark(box, folder, record)
-        folder.write_start(ready, taken.number if taken else -1, beside)
+        folder.write_start(ready, taken.number if taken else -1, beside, record.options)
         launch = Launch(
             opened.monitor,
             ready.encoded,

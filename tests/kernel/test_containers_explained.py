@@ -55,3 +55,13 @@ def test_a_start_that_failed_is_not_explained_by_the_one_before(
     with pytest.raises(StartError):
         one.start()
     assert one.trace("start") == ()
+
+
+def test_by_the_limits_it_was_started_with(containers: Containers, busybox_image: str) -> None:
+    """And not those of an update, with which its times would be those of other steps."""
+    one = containers.run(busybox_image, ["sleep", "infinity"])
+    before = one.trace("start")
+    one.update(memory="64m", cpus=1)
+    assert one.reload().trace("start") == before
+    one.stop(0)
+    assert one.trace("start") == before
