@@ -6,16 +6,15 @@ import contextlib
 import os
 import shlex
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from kernelbox.engine import host_image
+from kernelbox.engine import beside, host_image
 from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
-from kernelbox.engine.option_values import SHARED
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
@@ -286,27 +285,11 @@ class Engine:
                 shared=monitor.shared,
                 with_input=with_input,
                 rootless=self._rootless,
-                beside=self.neighbours(options),
+                beside=beside.find(self, options),
                 placed=chosen or NOTHING,
             )
             self._ready.put(key, prepared)
         return prepared
-
-    def neighbours(self, options: RunOptions) -> Mapping[str, tuple[str, int]]:
-        """Whose namespaces a container that is to start joins: id and first process, by the kind.
-
-        Raises ContainerNotFound, Conflict where that one does not run or is paused."""
-        found = {}
-        for kind in SHARED:
-            mode: str = getattr(options, kind)
-            if mode.startswith("container:"):
-                other = self.containers.get(mode.removeprefix("container:"))
-                if other.status != "running":
-                    from kernelbox.engine.starting import explain_conflict  # as `containers`: most runs need none
-
-                    raise explain_conflict(other.record, f"join the {kind} namespace of")
-                found[kind] = (other.id, other.record.pid)
-        return found
 
     def standard_input(self, input: RunInput) -> bytes | int:
         """Bytes to send, or a descriptor that a process reads itself."""

@@ -36,8 +36,8 @@ def trace(container: Container, what: str) -> tuple[TraceRow, ...]:
         answers.append(ended)
     if not answers:
         return ()
-    with contextlib.ExitStack() as undo:
-        options = starting.options_of(container.record)
-        beside = container.folder.start_notes().beside
-        ready, _, _ = starting.prepared(container.box, container.record, options, undo, beside=beside)
+    notes, ranges = container.folder.start_notes(), container.box.opened().ranges
+    with ranges.named(notes.id_range) if notes.id_range >= 0 else contextlib.nullcontext() as ids:
+        record = container.record if notes.options is None else container.record.changed(options=notes.options)
+        ready = starting.planned(container.box, record, starting.options_of(record), ids, beside=notes.beside)
         return rows_of(ready.encoded, answers)

@@ -58,10 +58,10 @@ class Image:
             os.close(root)
 
 
-def read_beneath(root: int, path: str) -> bytes:
+def read_beneath(root: int, path: str, whose: str = "user: the image's") -> bytes:
     """A regular file of at most 1 MiB, resolved beneath the root: an image's link cannot lead to the machine's file.
     Empty where there is none; one that is there and cannot be read must not pass for that, or a user has group 0."""
-    what, resolve = f"user: the image's {path}", lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
+    what, resolve = f"{whose} {path}", lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
     descriptor = lib.kb_openat2(root, path.encode(), os.O_RDONLY | os.O_NONBLOCK, 0, resolve)
     if descriptor in (-errno.ENOENT, -errno.ENOTDIR):
         return b""

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.preparation import Prepared
 from kernelbox.errors import Conflict, InvalidOption, StoreError
 from kernelbox.linux import cgroups
@@ -37,14 +38,16 @@ _TRACE = "trace"
 class StartNotes:
     """What a start has settled: the container's groups (without what was written to them), the keys of the counters in
     its exit record, the number of its range of ids (-1: none), limits and notes as in `RunResult.limits`, and whose
-    namespaces it joined, as `Engine.neighbours`: they are its own also when those have ended or were removed."""
+    namespaces it joined: they are its own also when those have ended or were removed. `options` are those of that
+    start, which an update may have changed since; None in notes that do not have them."""
 
     groups: tuple[cgroups.Group, ...] = ()
     counters: tuple[str, ...] = ()
     id_range: int = -1
     limits: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    beside: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    beside: Beside = NOBODY
+    options: Mapping[str, object] | None = None
 
 
 class KeptFolder:
@@ -83,16 +86,17 @@ class KeptFolder:
         finally:
             os.close(lock)
 
-    def write_start(self, prepared: Prepared, id_range: int, beside: Mapping[str, tuple[str, int]]) -> None:
+    def write_start(self, prepared: Prepared, id_range: int, beside: Beside, options: Mapping[str, object]) -> None:
         """Before a start; what is left of the last one goes. Each file appears whole or not at all."""
         counters = [counter.key for counter in prepared.target.counters]
         groups = [[str(each.path), each.version, list(each.controllers)] for each in prepared.target.groups]
         limits = dict(prepared.limits.applied)
-        notes = {"groups": groups, "counters": counters, "ids": id_range, "limits": limits, "beside": dict(beside)}
+        notes = {"groups": groups, "counters": counters, "ids": id_range, "limits": limits, "beside": beside.to_json()}
+        notes["options"] = dict(options)
         with self._explained():
             self._write("config.json", json.dumps(prepared.config.to_json(), indent=1).encode())
             self._write("start.json", json.dumps({**notes, "notes": prepared.limits.notes}).encode())
-            for name in (_EXIT, "running"):
+            for name in (_EXIT, _TRACE, "running"):
                 (self.path / name).unlink(missing_ok=True)
 
     def write_trace(self, traced: bytes) -> None:
@@ -147,9 +151,10 @@ class KeptFolder:
             groups = tuple(
                 cgroups.Group(Path(path), version, tuple(controllers)) for path, version, controllers in found["groups"]
             )
-            beside = {kind: (other, pid) for kind, (other, pid) in found.get("beside", {}).items()}
+            beside = Beside.of_json(found["beside"]) if "beside" in found else NOBODY
+            options = dict(found["options"]) if "options" in found else None
             counters, notes = tuple(found["counters"]), tuple(found["notes"])
-            return StartNotes(groups, counters, found["ids"], found["limits"], notes, beside)
+            return StartNotes(groups, counters, found["ids"], found["limits"], notes, beside, options)
         except FileNotFoundError:
             return StartNotes()
         except (ValueError, KeyError, TypeError, AttributeError) as error:

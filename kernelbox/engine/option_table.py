@@ -133,7 +133,7 @@ ISOLATION = _group(
         "--network --net",
         "str",
         "NETWORK",
-        "none (only a loopback of its own), host (the machine's) or container:NAME (that one's)",
+        "none (only a loopback of its own), host (the machine's) or container:NAME (that one's, and its host name)",
         "none",
     ),
     (

@@ -305,6 +305,11 @@ def _check_together(chosen: Mapping[str, Any]) -> None:
     shared = [name for name in values.SHARED if str(chosen.get(name, "")).startswith("container:")]
     if "uts" in shared and (chosen.get("hostname") or chosen.get("domainname")):
         raise InvalidOption("hostname and domainname would change the other container's")
+    if "network" in shared and chosen.get("hostname"):
+        raise InvalidOption(
+            "conflicting options: hostname and the network mode",
+            hint="in another container's network it has that one's host name",
+        )
     if chosen.get("uts") == "host" and (chosen.get("hostname") or chosen.get("domainname")):
         raise InvalidOption("hostname and domainname would change the machine's with uts='host'")
     for setting in chosen.get("sysctls", ()):

@@ -15,9 +15,9 @@ __all__ = ["OWN_PATHS", "own_files", "without_place"]
 OWN_PATHS = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
-def own_files(options: RunOptions, config: Config) -> dict[str, str]:
+def own_files(options: RunOptions, config: Config, given: Mapping[str, str]) -> dict[str, str]:
     """/etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, or copies of the machine's with its
-    network."""
+    network; `given` are those of another container, whose network it shares."""
     if options.network == "host":
         return {
             "/etc/hosts": _host_file("/etc/hosts"),
@@ -25,7 +25,8 @@ def own_files(options: RunOptions, config: Config) -> dict[str, str]:
             "/etc/resolv.conf": _host_file("/etc/resolv.conf"),
         }
     names = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{config.hostname}\n"
-    return {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": "# no network\n"}
+    own = {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": "# no network\n"}
+    return {**own, **given}
 
 
 def _host_file(path: str) -> str:

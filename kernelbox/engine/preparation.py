@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine import spec, users
+from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.images import Image
 from kernelbox.engine.init_program import INIT
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
@@ -34,12 +34,9 @@ from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
 
-__all__ = ["NOBODY", "Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
+__all__ = ["Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
 
 _FILES = {"network": "net", "mount": "mnt"}
-NOBODY: Mapping[str, tuple[str, int]] = MappingProxyType({})
-"""Of a container that joins nobody's namespaces."""
-
 _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
@@ -118,7 +115,7 @@ def prepare(
     with_input: bool,
     rootless: bool,
     kept: Kept | None = None,
-    beside: Mapping[str, tuple[str, int]] = NOBODY,
+    beside: Beside = NOBODY,
     placed: Placed = NOTHING,
 ) -> Prepared:
     """`taken` are the ids of the container's user namespace, if it is to have one (`wants_userns`); `shared` the
@@ -129,8 +126,8 @@ def prepare(
     identity = kept.id if kept else placed.run or secrets.token_hex(32)
     home = paths.containers if kept else paths.runs
     machine = this_machine()
-    config = _config(image, command, options, machine, identity, taken, rootless, placed)
-    config = _joining(config, beside)
+    config = _config(image, command, beside.named(options), machine, identity, taken, rootless, placed)
+    config = _joining(config, beside.spaces)
     config, lowered = _clamped(config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
         config, dropped = within_own_capabilities(config, options)
@@ -142,7 +139,7 @@ def prepare(
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     program = kernel.device_program(rules) if filtered and groups else -1
     rootfs = _rootfs(kernel, home, image, taken)
-    files = {} if image.bundle else own_files(options, config)
+    files = {} if image.bundle else own_files(options, config, beside.files)
     left_out = without_place(image, files) if rootless else ()
     files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, home)
@@ -163,7 +160,7 @@ def prepare(
         beneath={source: (folder, below) for source, (folder, below, _) in placed.folders.items() if below},
         volumes=(name, *placed.names) if placed.names else (),
         folder_made=placed.folder_made,
-        beside={kind: other for kind, (other, _) in beside.items()},
+        beside={kind: other for kind, (other, _) in beside.spaces.items()},
         seccomp=filter_of(config, bundle=image.bundle is not None),
         lease=kept is None,
         kept=kept is not None,

@@ -69,14 +69,15 @@ def build(
     inherited = (IdMapping(0, 0, inherited_ids),) if inherited_ids else ()
     _check_user(user, inherited or uid_mappings, inherited or gid_mappings)
     hostname = _hostname(options, machine, container_id)
+    own_names = options.uts != "host" and not options.uts.startswith("container:")
     devices, device_mounts = _devices(options, sources, ids > 0)
     seccomp, annotation = _seccomp(options, machine)
     return Config(
         oci_version=VERSION,
         root=Root("rootfs", options.read_only),
         process=spec_process.build(options, image_config, command, machine, user, hostname),
-        hostname="" if options.uts == "host" or options.uts.startswith("container:") else hostname,
-        domainname=options.domainname or "",
+        hostname=hostname if own_names else "",
+        domainname=(options.domainname or "") if own_names else "",
         mounts=spec_mounts.build(options, machine, ids, (*mounts, *device_mounts)),
         annotations={**options.annotations, SECCOMP_ANNOTATION: annotation},
         linux=Linux(

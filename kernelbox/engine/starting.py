@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kernelbox.engine import truth
+from kernelbox.engine.beside import NOBODY, Beside, find
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.options import RunOptions
-from kernelbox.engine.preparation import NOBODY, Kept, Prepared, prepare, wants_userns
+from kernelbox.engine.preparation import Kept, Prepared, prepare, wants_userns
 from kernelbox.engine.volume_mounts import fill_kept, place_kept
 from kernelbox.errors import Conflict, KernelBoxError, MonitorError, StartError, StoreError
 from kernelbox.native import lib
@@ -34,6 +35,7 @@ __all__ = [
     "explain_conflict",
     "life_of",
     "options_of",
+    "planned",
     "prepared",
     "start",
     "start_as_policy_says",
@@ -76,11 +78,11 @@ def start(
     opened = box.opened()
     options = options_of(record)
     with contextlib.ExitStack() as undo:
-        beside = box.neighbours(options)
+        beside = find(box, options)
         fill_kept(box, record, box.images.get(record.image))
         ready, taken, descriptors = prepared(box, record, options, undo, attach=attach, beside=beside)
         unmark(box, folder, record)
-        folder.write_start(ready, taken.number if taken else -1, beside)
+        folder.write_start(ready, taken.number if taken else -1, beside, record.options)
         launch = Launch(
             opened.monitor,
             ready.encoded,
@@ -238,10 +240,10 @@ def prepared(
     *,
     attach: bool = False,
     adopt: int = -1,
-    beside: Mapping[str, tuple[str, int]] = NOBODY,
+    beside: Beside = NOBODY,
 ) -> tuple[Prepared, IdRange | None, list[int]]:
     """The plan, its range of ids and the descriptors to send along, in force until `undo`: then they are the
-    monitor's. `beside` says whose namespaces it joins: at a start `Engine.neighbours`, of one that was started already
+    monitor's. `beside` says whose namespaces it joins: at a start what `find` finds, of one that was started already
     its notes; a plan of which only the root is wanted needs nobody."""
     opened = box.opened()
     image = box.images.get(record.image)
@@ -251,24 +253,39 @@ def prepared(
         undo.callback(opened.ranges.release, taken)
     if image.name == "host":
         box.refresh_host(opened.monitor, taken)
+    ready = planned(box, record, options, taken, attach=attach, adopt=adopt >= 0, beside=beside)
+    userns = box.bundle_userns(image, undo)
+    return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)
+
+
+def planned(
+    box: Engine,
+    record: ContainerRecord,
+    options: RunOptions,
+    taken: IdRange | None,
+    *,
+    attach: bool = False,
+    adopt: bool = False,
+    beside: Beside = NOBODY,
+) -> Prepared:
+    """The plan alone, for these ids: nothing is taken or made, and no monitor is asked."""
+    opened = box.opened()
     options, placed = place_kept(box, record, options)
     mark = str(opened.ranges.mark(taken.number)) if taken else ""
-    ready = prepare(
+    return prepare(
         opened.kernel,
         opened.paths,
-        image,
+        box.images.get(record.image),
         record.command,
         options,
         taken,
         shared=opened.monitor.shared,
         with_input=False,
         rootless=opened.rootless,
-        kept=Kept(record.id, record.name, attach, adopt >= 0, mark, sweep=bool(record.options.get("auto_remove"))),
+        kept=Kept(record.id, record.name, attach, adopt, mark, sweep=bool(record.options.get("auto_remove"))),
         beside=beside,
         placed=placed,
     )
-    userns = box.bundle_userns(image, undo)
-    return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)
 
 
 def explain_conflict(record: ContainerRecord, wanted: str) -> Conflict:

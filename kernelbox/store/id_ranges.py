@@ -9,6 +9,7 @@ locks of its file. Ids that the machine has given to accounts, or to their conta
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -131,6 +132,15 @@ class IdRanges:
             os.close(lock)
             raise
         return IdRange(number, _FIRST + number * COUNT, lock, userns)
+
+    @contextlib.contextmanager
+    def named(self, number: int) -> Iterator[IdRange]:
+        """The range with this number, to speak of it alone: nobody has it by this, and somebody else may."""
+        userns = self._make_userns(_FIRST + number * COUNT)
+        try:
+            yield IdRange(number, _FIRST + number * COUNT, -1, userns)
+        finally:
+            os.close(userns)
 
     def give(self, taken: IdRange) -> None:
         """Back, once no process of the container is left."""

@@ -12,7 +12,6 @@ import posixpath
 import stat
 import tarfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -45,7 +44,8 @@ def pack(
     The first entry has the last name of the path ("." for a path that ends in "/."); a link there is not followed,
     unless the path ends in "/". Of "/" there is no entry but for what is in it, with names relative to it;
     `leading_slash` names them from "/" instead, with an entry for "/" itself, as `docker cp` expects. `ids`: whose ids
-    the owners are. `one_file_system`: what is mounted in the tree comes as an empty folder or file.
+    the owners are. `one_file_system`: what is mounted in the tree comes as an empty folder or file, with the time of
+    the folder that it is in.
 
     Sockets are left out, also what vanishes meanwhile; a file that shrinks is filled up with zeros. Raises NotFound,
     InvalidOption, KernelError; while the pieces are read the latter two."""
@@ -107,7 +107,7 @@ class _Packer:
 
     def whole(self, top: Descriptor, name: str) -> Iterator[bytes]:
         """The entry of `top`, an O_PATH descriptor, and where it is a folder all that is in it."""
-        yield from self._entry(top, name, mounted=False)
+        yield from self._entry(top, name)
         yield from self._walk()
 
     def content(self, folder: Descriptor, prefix: str) -> Iterator[bytes]:
@@ -150,10 +150,11 @@ class _Packer:
         if found < 0:
             raise inside.refusal(-found, self.at)
         with Descriptor(found) as child:
-            yield from self._entry(child, self.at, mounted=mounted)
+            yield from self._entry(child, self.at, above=level.folder if mounted else None)
 
-    def _entry(self, thing: Descriptor, name: str, *, mounted: bool) -> Iterator[bytes]:
-        """Of an O_PATH descriptor; a folder becomes the next one to be read."""
+    def _entry(self, thing: Descriptor, name: str, above: Descriptor | None = None) -> Iterator[bytes]:
+        """Of an O_PATH descriptor; a folder becomes the next one to be read. `above` is the folder of a place where
+        something is mounted that is left out."""
         if len(os.fsencode(name)) > inside.MOST_PATH:
             raise inside.refusal(errno.ENAMETOOLONG, name)
         status = os.fstat(thing.fileno())
@@ -161,17 +162,19 @@ class _Packer:
         if kind not in _TYPES:  # a socket
             return
         info = self._describe(name, status)
-        if kind == stat.S_IFDIR:
+        if above is not None and kind in (stat.S_IFDIR, stat.S_IFREG):
+            # Its times and attributes are not the container's; and to ask sysfs for the latter changes the former.
+            _set_time(info, os.fstat(above.fileno()).st_mtime_ns)
+            yield _header(info)
+        elif kind == stat.S_IFDIR:
             folder = _open_folder(thing.fileno())
-            if not mounted:
-                self._enter(folder, name if name == "/" else f"{name}/")
-            with folder if mounted else nullcontext():
-                yield _header(info, ownership.read_attributes(folder.fileno(), self._ids))
+            self._enter(folder, name if name == "/" else f"{name}/")
+            yield _header(info, ownership.read_attributes(folder.fileno(), self._ids))
         elif first := self._other_name(status, name):
             info.type, info.linkname = tarfile.LNKTYPE, first
             yield _header(info)
         elif kind == stat.S_IFREG:
-            yield from self._file(thing, info, 0 if mounted else status.st_size)
+            yield from self._file(thing, info, status.st_size)
         else:
             info.linkname = os.readlink("", dir_fd=thing.fileno()) if kind == stat.S_IFLNK else ""
             yield _header(info)
@@ -183,11 +186,7 @@ class _Packer:
         owner = (status.st_uid, status.st_gid)
         info.uid, info.gid = self._ids.inside(*owner) if self._ids else owner
         info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
-        seconds, fraction = divmod(status.st_mtime_ns, 10**9)
-        info.mtime = seconds
-        if fraction:
-            whole, part = divmod(abs(status.st_mtime_ns), 10**9)
-            info.pax_headers = {"mtime": f"{'-' * (seconds < 0)}{whole}.{part:09}"}
+        _set_time(info, status.st_mtime_ns)
         return info
 
     def _other_name(self, status: os.stat_result, name: str) -> str | None:
@@ -210,6 +209,16 @@ class _Packer:
                 left -= len(piece)
                 yield piece
         yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _set_time(info: tarfile.TarInfo, mtime_ns: int) -> None:
+    seconds, fraction = divmod(mtime_ns, 10**9)
+    info.mtime = seconds
+    if fraction:
+        whole, part = divmod(abs(mtime_ns), 10**9)
+        info.pax_headers = {"mtime": f"{'-' * (seconds < 0)}{whole}.{part:09}"}
+    else:
+        info.pax_headers = {}
 
 
 def _header(info: tarfile.TarInfo, attributes: Mapping[str, bytes] = MappingProxyType({})) -> bytes:

@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from waiting import wait_until
 from kernelbox import Engine
 from kernelbox.engine.container import Container
 from kernelbox.engine.containers import Containers
-from kernelbox.errors import Conflict, ContainerNotFound
+from kernelbox.errors import Conflict, ContainerNotFound, InvalidOption
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.outside]
 
@@ -51,17 +52,12 @@ def remove(other: Container) -> None:
     other.remove(force=True)
 
 
-def joined(container: Container) -> list[tuple[str, str, float]]:
-    """The steps of its start, by kind and time, and whom it found. (Paths with its range of ids are of another one.)"""
-    return [(row.step, row.what if row.step == "FindProcess" else "", row.start_us) for row in container.trace("start")]
-
-
 GOES = pytest.mark.parametrize("go", [end, remove])
 
 
 @pytest.fixture
 def other(containers: Containers, busybox_image: str) -> Container:
-    return containers.run(busybox_image, ["sleep", "86400"], name="other", hostname="of-other")
+    return containers.run(busybox_image, ["sleep", "86400"], name="other", hostname="of-other", domainname="example")
 
 
 @pytest.fixture
@@ -97,7 +93,55 @@ def test_one_host_name(beside: Callable[..., Container], other: Container) -> No
     one = beside("uts", cap_add=["SYS_ADMIN"])
     assert says(one, "hostname") == "of-other\n"
     assert one.exec(["hostname", "mine"]).exit_code == 1, "it is the other one's user namespace that owns the name"
-    assert says(beside("network"), "hostname") != "of-other\n"
+
+
+def test_names_go_with_the_network(beside: Callable[..., Container], other: Container) -> None:
+    """In a UTS namespace of its own, and in copies of the files as they are at its start: Docker has one for both."""
+    says(other, "sh", "-c", "echo 10.0.0.1 mine >> /etc/hosts; echo nameserver 10.0.0.2 > /etc/resolv.conf")
+    one, two = beside("network", cap_add=["SYS_ADMIN"]), beside("network", "uts")
+    script = "hostname; echo $HOSTNAME; cat /etc/hostname /proc/sys/kernel/domainname /etc/hosts /etc/resolv.conf"
+    read = ["sh", "-c", script]
+    seen = says(other, *read)
+    assert seen.startswith("of-other\n" * 3 + "example\n")
+    assert seen.endswith("10.0.0.1 mine\nnameserver 10.0.0.2\n")
+    assert (says(one, *read), says(two, *read)) == (seen, seen)
+    says(one, "sh", "-c", "hostname mine; echo 10.0.0.3 > /etc/hosts")
+    assert says(other, *read) == seen
+    assert says(beside("pid", "ipc"), *read) != seen
+
+
+def test_names_of_one_that_has_gone(beside: Callable[..., Container], other: Container) -> None:
+    says(other, "sh", "-c", "echo 10.0.0.1 mine >> /etc/hosts")
+    one = beside("network")
+    before = one.trace("start")
+    other.remove(force=True)
+    assert says(one, "tail", "-n", "1", "/etc/hosts") == "10.0.0.1 mine\n"
+    assert (says(one, "hostname"), one.trace("start")) == ("of-other\n", before)
+    assert one.attrs["Config"]["Hostname"] == "of-other"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("content", [b"\0\xff words", b"x" * 300_000], ids=["no text", "long"])
+def test_whatever_is_in_its_files(beside: Callable[..., Container], other: Container, content: bytes) -> None:
+    assert other.exec(["sh", "-c", "cat > /etc/hosts"], input=content).exit_code == 0
+    assert beside("network").exec(["cat", "/etc/hosts"]).stdout == content.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("made", ["ln -s SECRET", "ln -s /proc/1/root/SECRET", "mkfifo", "mkdir"])
+def test_what_is_in_the_place_of_its_files(
+    containers: Containers, busybox_image: str, tmp_path: Path, made: str
+) -> None:
+    """It does not lead to the machine, and nobody waits for it."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret\n")
+    script = f"mount -t tmpfs none /etc; {made.replace('SECRET', str(secret))} /etc/hosts; echo made; sleep infinity"
+    other = containers.run(busybox_image, ["sh", "-c", script], name="other", pid="host", cap_add=["SYS_ADMIN"])
+    wait_until(lambda: other.logs() == "made\n")
+    one = containers.create(busybox_image, SLEEP, network="container:other")
+    if made == "ln -s SECRET":
+        assert "secret" not in says(one.start(), "cat", "/etc/hosts")
+    else:
+        with pytest.raises(InvalidOption, match="network: other's /etc/hosts"):
+            one.start()
 
 
 def test_processes_are_seen(beside: Callable[..., Container], other: Container) -> None:
@@ -129,12 +173,12 @@ def test_it_runs_on(beside: Callable[..., Container], other: Container, go: Call
 def test_it_is_explained(beside: Callable[..., Container], other: Container, go: Callable[[Container], None]) -> None:
     """By the steps that it was started with."""
     one = beside(*OUTLIVED)
-    before = joined(one)
-    assert f"find the first process of {other.id}" in [what for _, what, _ in before]
+    before = one.trace("start")
+    assert f"find the first process of {other.id}" in [row.what for row in before]
     go(other)
-    assert joined(one) == before
+    assert one.trace("start") == before
     one.stop(0)
-    assert joined(one) == before
+    assert one.trace("start") == before
 
 
 @GOES
@@ -190,7 +234,7 @@ def test_a_name_that_is_somebody_else_s_now(
 ) -> None:
     """What it was started in is its own, whoever is called so."""
     one = beside("network")
-    before = joined(one)
+    before = one.trace("start")
     other.rename("before")
     containers.run(busybox_image, SLEEP, name="other")
-    assert joined(one) == before
+    assert one.trace("start") == before

@@ -181,6 +181,7 @@ def test_one_option(name: str, given: object, value: object) -> None:
         ({"timeout": 0}, "timeout: 0 would end the run before it starts"),
         ({"timeout": -5}, "timeout: the duration -5 is not between"),
         ({"profile": "labs"}, "profile: 'labs' is not one of lab, grade (hint: did you mean 'lab'?)"),
+        ({"network": "container:b", "hostname": "a"}, "conflicting options: hostname and the network mode"),
         ({"uts": "host", "hostname": "a"}, "hostname and domainname would change the machine's with uts='host'"),
         (
             {"network": "host", "sysctls": {"net.core.somaxconn": 1}},

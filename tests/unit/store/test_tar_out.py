@@ -213,6 +213,12 @@ def test_what_is_mounted_is_left_out_of_an_export(tree: Path, root: int) -> None
         assert found.getmember("run").isdir()
         assert found.getmember("etc/hosts").size == 0
         assert found.getmember("etc/deep/file").size == 700_000
+        assert found.getmember("run").mtime == pytest.approx(tree.stat().st_mtime, abs=1e-6)
+        before = b"".join(pack(root, "/", one_file_system=True))
+        for mounted in (tree / "run", tree / "etc/hosts"):  # as the kernel does to sysfs, and the machine to its files
+            os.utime(mounted, (1, 1))
+            os.setxattr(mounted, "user.of", b"the mount")
+        assert b"".join(pack(root, "/", one_file_system=True)) == before
 
 
 def test_a_file_that_shrinks_is_filled_up(tree: Path, root: int) -> None:
