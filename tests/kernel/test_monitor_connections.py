@@ -13,7 +13,7 @@ import ordinary_user
 import pytest
 from faults.monitors import groups_of, monitors_of, processes_in
 from unit.native.frames import Frame, launch, replies, send
-from waiting import wait_until
+from waiting import DEADLINE, wait_until
 
 from kernelbox import Engine
 from kernelbox.native import lib
@@ -121,7 +121,7 @@ def test_eight_processes_start_at_once(store: Path, busybox_image: str) -> None:
         command = [sys.executable, "-c", RUN, busybox_image]
         pipe = subprocess.PIPE
         running = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(8)]
-        assert [each.communicate(timeout=60) for each in running] == [("well\n", "")] * 8
+        assert [each.communicate(timeout=6 * DEADLINE) for each in running] == [("well\n", "")] * 8
     wait_until(lambda: not monitors_of(store))
 
 
