@@ -15,8 +15,10 @@ from kernelbox.engine import host_image
 from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
+from kernelbox.engine.machine import this_machine
 from kernelbox.engine.option_values import SHARED
 from kernelbox.engine.options import RunOptions
+from kernelbox.engine.own_account import keeps_id, namespace_plan
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
@@ -71,6 +73,7 @@ class Engine:
         self._ranges: IdRanges | None = None
         self._ready = ReadyPlans()
         self._host_state: tuple[int, ...] | None = None
+        self._keeps_id = False
         self._null = -1
 
     def __enter__(self) -> Engine:
@@ -245,8 +248,7 @@ class Engine:
     ) -> Prepared:
         """A plan that is ready for the same thing, or one made `anew`: all its steps then speak of one container."""
         assert self._kernel is not None
-        if image.name == "host":
-            self.refresh_host(monitor, taken)
+        self.make_ready(image, options, monitor, taken)
         key = None if anew else self._ready.key(image, command, options, taken, with_input)
         prepared = self._ready.take(key)
         if prepared is None:
@@ -343,7 +345,18 @@ class Engine:
         undo.callback(self._ranges.give, taken)
         return taken
 
-    def refresh_host(self, monitor: Monitor, taken: IdRange | None) -> None:
+    def make_ready(self, image: Image, options: RunOptions, monitor: Monitor, taken: IdRange | None) -> None:
+        """Has the monitor make what containers share: the mask of the image host, the user namespace of those that keep
+        an ordinary user's ids."""
+        if image.name == "host":
+            self._refresh_host(monitor, taken)
+        if keeps_id(options, image, rootless=self._rootless):
+            with self._mutex:
+                if not self._keeps_id:
+                    monitor.prepare("keep-id", namespace_plan(this_machine()))
+                    self._keeps_id = True
+
+    def _refresh_host(self, monitor: Monitor, taken: IdRange | None) -> None:
         """Where a tmpfs cannot have its ids mapped (before Linux 6.3), the mask is made for one range of ids."""
         assert self._kernel is not None
         features = self._kernel.features

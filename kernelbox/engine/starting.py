@@ -197,8 +197,7 @@ def prepared(
     if wants_userns(options, image, rootless=opened.rootless):
         taken = opened.ranges.take(record.id_range if adopt >= 0 else None)
         undo.callback(opened.ranges.release, taken)
-    if image.name == "host":
-        box.refresh_host(opened.monitor, taken)
+    box.make_ready(image, options, opened.monitor, taken)
     mark = str(opened.ranges.mark(taken.number)) if taken else ""
     ready = prepare(
         opened.kernel,
