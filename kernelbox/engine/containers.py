@@ -68,7 +68,7 @@ class Containers:
         wanted = RunOptions.make(name=name, **given)
         if auto_remove and wanted.restart.name != "no":
             raise InvalidOption("restart: a container that is removed at its end cannot be started again")
-        found = self.box.images.get(image)
+        found = self.box.images.get(image, wanted.platform)
         self.box.opened()
         record = ContainerRecord(
             id=secrets.token_hex(32),

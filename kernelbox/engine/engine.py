@@ -154,7 +154,7 @@ class Engine:
     def plan(self, image: str, command: Sequence[str], options: RunOptions) -> Plan:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
         monitor = self._open()
-        found = self.images.get(image)
+        found = self.images.get(image, options.platform)
         with contextlib.ExitStack() as undo:
             taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
             return self._prepare(found, command, options, monitor, taken, with_input=False, anew=True).encoded.plan
@@ -185,7 +185,7 @@ class Engine:
         """A run that has been sent off, from options that are ready. Its `wait` must be called, once.
 
         With `adopt` false a terminal is left to the caller (TerminalRun)."""
-        found = self.images.get(image)
+        found = self.images.get(image, options.platform)
         monitor = self._open()
         words = _words(command)
         with contextlib.ExitStack() as undo:

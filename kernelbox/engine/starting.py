@@ -192,7 +192,7 @@ def prepared(
     """The plan, its range of ids and the descriptors to send along, in force until `undo`: then they are the
     monitor's."""
     opened = box.opened()
-    image = box.images.get(record.image)
+    image = box.images.get(record.image, options.platform)
     taken = None
     if wants_userns(options, image, rootless=opened.rootless):
         taken = opened.ranges.take(record.id_range if adopt >= 0 else None)
