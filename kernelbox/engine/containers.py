@@ -74,7 +74,7 @@ class Containers:
         wanted = RunOptions.make(name=name, **given)
         if auto_remove and wanted.restart.name != "no":
             raise InvalidOption("restart: a container that is removed at its end cannot be started again")
-        found = self.box.images.get(image)
+        found = self.box.images.get(image, wanted.platform)
         self.box.opened()
         wanted, anonymous = with_others(self.box, before := wanted)
         if binds := list(as_recorded(wanted.mounts[len(before.mounts) :])):

@@ -15,7 +15,9 @@ from kernelbox.engine import beside, host_image
 from kernelbox.engine.images import Image, Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
+from kernelbox.engine.machine import this_machine
 from kernelbox.engine.options import RunOptions
+from kernelbox.engine.own_account import keeps_id, namespace_plan
 from kernelbox.engine.preparation import Prepared, bundle_ids, prepare, wants_userns
 from kernelbox.engine.ready import ReadyPlans
 from kernelbox.engine.result import RunResult
@@ -72,6 +74,7 @@ class Engine:
         self._ranges: IdRanges | None = None
         self._ready = ReadyPlans()
         self._host_state: tuple[int, ...] | None = None
+        self._keeps_id = False
         self._null = -1
 
     def __enter__(self) -> Engine:
@@ -161,7 +164,7 @@ class Engine:
     def plan(self, image: str, command: Sequence[str], options: RunOptions) -> Plan:
         """What a run would do, step by step. Nothing is done. Raises as `run` does before its launch."""
         monitor = self._open()
-        found = self.images.get(image)
+        found = self.images.get(image, options.platform)
         options = self._with_others(options)
         with contextlib.ExitStack() as undo:
             taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
@@ -196,7 +199,7 @@ class Engine:
 
         Without `capture` the output is for `on_output` alone; with `adopt` false a terminal is left to the caller
         (TerminalRun)."""
-        found = self.images.get(image)
+        found = self.images.get(image, options.platform)
         monitor = self._open()
         words = _words(command)
         options = self._with_others(options)
@@ -270,8 +273,7 @@ class Engine:
     ) -> Prepared:
         """A plan that is ready for the same thing; or one made for the container that the volumes `chosen` are for."""
         assert self._kernel is not None
-        if image.name == "host":
-            self.refresh_host(monitor, taken)
+        self.make_ready(image, options, monitor, taken)
         key = self._ready.key(image, command, options, taken, with_input) if chosen is None else None
         prepared = self._ready.take(key)
         if prepared is None:
@@ -354,6 +356,17 @@ class Engine:
         taken = self._ranges.take()
         undo.callback(self._ranges.give, taken)
         return taken
+
+    def make_ready(self, image: Image, options: RunOptions, monitor: Monitor, taken: IdRange | None) -> None:
+        """Has the monitor make what containers share: the mask of the image host, the user namespace of those that keep
+        an ordinary user's ids."""
+        if image.name == "host":
+            self.refresh_host(monitor, taken)
+        if keeps_id(options, image, rootless=self._rootless):
+            with self._mutex:
+                if not self._keeps_id:
+                    monitor.prepare("keep-id", namespace_plan(this_machine()))
+                    self._keeps_id = True
 
     def refresh_host(self, monitor: Monitor, taken: IdRange | None) -> None:
         """Where a tmpfs cannot have its ids mapped (before Linux 6.3), the mask is made for one range of ids."""

@@ -86,7 +86,9 @@ def changed(container: Container) -> list[changes.Change]:
         lowers = [_open(layer.path, opened) for layer in image.layers if layer.path]
         upper = _open(str(container.folder.path / "upper"), opened)
         found = changes.changes(upper, lowers, userxattr=rootless)
-        possible = (*OWN_PATHS, INIT.destination, f"/usr{INIT.destination}")
+        keeps_id = container.record.options.get("userns") == "keep-id"
+        accounts = ("/etc/passwd", "/etc/group") if keeps_id else ()
+        possible = (*OWN_PATHS, *accounts, INIT.destination, f"/usr{INIT.destination}")
         return _without({path for path in possible if _is_empty_file(upper, path)}, found)
 
 
@@ -124,14 +126,14 @@ def root_of(container: Container) -> Iterator[tuple[int, IdShift | None]]:
     if container.record.living:
         root = container.folder.open_root(container.name)
         try:
-            yield root, shift_of(container.folder.config())
+            yield root, _shift(container, container.folder.config())
         finally:
             os.close(root)
         return
     with container.folder.locked():
         root, config = _mounted_root(container)
         try:
-            yield root, shift_of(config)
+            yield root, _shift(container, config)
         finally:
             os.close(root)
 
@@ -150,6 +152,12 @@ def _mounted_root(container: Container) -> tuple[int, Config]:
         given = dict(zip(prepared.encoded.names, descriptors, strict=True))
         root = container.monitor.reveal(plan, given)
         return root, config
+
+
+def _shift(container: Container, config: Config) -> IdShift | None:
+    """An ordinary user can make files of nobody else; those that he makes are his in the container too, or its
+    root's."""
+    return None if container.box.opened().rootless else shift_of(config)
 
 
 def shift_of(config: Config) -> IdShift | None:

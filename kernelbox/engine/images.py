@@ -13,6 +13,7 @@ from kernelbox.errors import ImageNotFound, InvalidOption
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.native import lib
 from kernelbox.oci.image_config import ImageConfig
+from kernelbox.oci.platform import Platform, of_machine
 from kernelbox.oci.runtime_spec import Config, Mount
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.setup import HOST_MASK
@@ -90,8 +91,18 @@ class Images:
         """What can be typed as an image: names, and prefixes that a path follows."""
         return ["host", "dir:", "bundle:"]
 
-    def get(self, name: str) -> Image:
-        """Raises ImageNotFound with what there is."""
+    def get(self, name: str, platform: Platform | None = None) -> Image:
+        """The image of this name, for `platform` where that is said. Raises ImageNotFound with what there is."""
+        found = self._get(name)
+        own = of_machine(os.uname().machine)
+        if platform not in (None, own):
+            raise ImageNotFound(
+                f"the image {name} is not there for the platform {platform}",
+                hint=f"it is for {own}, as this machine is",
+            )
+        return found
+
+    def _get(self, name: str) -> Image:
         if name == "host":
             return self._get_host()
         kind, colon, path = name.partition(":")

@@ -38,6 +38,14 @@ GENERAL = _group(
     "general",
     ("name", "--name", "str", "NAME", "call the container NAME", "a free name"),
     (
+        "platform",
+        "--platform",
+        "str",
+        "OS[/ARCH[/VARIANT]]",
+        "the image's, refused where it is another",
+        "the machine's",
+    ),
+    (
         "profile",
         "--profile",
         "str",

@@ -13,6 +13,8 @@ from kernelbox.engine.option_table import CHOICES
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci import capability_names
 from kernelbox.oci.kernel_text import unwritable
+from kernelbox.oci.platform import Platform, of_machine
+from kernelbox.oci.platform import parse as parse_platform
 from kernelbox.oci.units import parse_duration
 
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -85,6 +87,11 @@ def name(value: object) -> str:
     if len(result) < 2 or len(result) > 128 or not result[0].isalnum() or not _NAME_LETTERS.issuperset(result):
         raise InvalidOption(f"{result[:60]!r} cannot be a container's name", hint="2 to 128 letters, digits, _ . or -")
     return result
+
+
+def platform(value: object) -> Platform | None:
+    """As Docker writes it; an empty one is none."""
+    return parse_platform(line(value), of_machine(os.uname().machine).architecture) if value != "" else None
 
 
 def hostname(value: object) -> str:

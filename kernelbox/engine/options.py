@@ -19,6 +19,7 @@ from kernelbox.engine.life_options import RestartPolicy
 from kernelbox.engine.option_table import BY_NAME, OPTIONS, Option
 from kernelbox.engine.security_options import Security
 from kernelbox.errors import InvalidOption, NotSupported
+from kernelbox.oci.platform import Platform
 from kernelbox.oci.runtime_spec import DeviceRule, Mount, Rlimit
 from kernelbox.oci.sysctl_names import namespace_of
 from kernelbox.oci.value import frozen
@@ -27,6 +28,7 @@ __all__ = ["BY_NAME", "OPTIONS", "Option", "RunOptions", "add_to_argparse", "as_
 
 PARSERS: dict[str, Callable[[object], Any]] = {
     "name": values.name,
+    "platform": values.platform,
     "profile": values.choice("profile"),
     "timeout": values.duration,
     "stop_signal": values.stop_signal,
@@ -131,6 +133,7 @@ class RunOptions:
     None is "not asked for". `security` is what `security_opt` means; `notes` are sentences about what was ignored."""
 
     name: str | None = None
+    platform: Platform | None = None
     profile: str | None = None
     timeout: float | None = None
     stop_signal: int | None = None

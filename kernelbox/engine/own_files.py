@@ -37,7 +37,7 @@ def _host_file(path: str) -> str:
         return ""
 
 
-def without_place(image: Image, files: Mapping[str, str]) -> tuple[str, ...]:
+def without_place(image: Image, files: Mapping[str, str | bytes]) -> tuple[str, ...]:
     """For an ordinary user: those that the image does not have, in a folder of somebody whose id the container does not
     have, where nothing can be made."""
     roots = [layer.path for layer in image.layers if layer.path]

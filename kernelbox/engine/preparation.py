@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernelbox.engine import own_account, spec, users
 from kernelbox.engine import sources as option_sources
-from kernelbox.engine import spec, users
 from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.images import Image
 from kernelbox.engine.init_program import INIT
@@ -30,6 +30,7 @@ from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.compile_root import SCRATCH, is_bind, layer_name
 from kernelbox.runtime.encoder import NONE
 from kernelbox.runtime.plan import ATTACHED, PROCESS, EncodedPlan
+from kernelbox.runtime.setup import KEEP_ID
 from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.id_ranges import IdRange
 from kernelbox.store.paths import StorePaths
@@ -126,7 +127,9 @@ def prepare(
     identity = kept.id if kept else placed.run or secrets.token_hex(32)
     home = paths.containers if kept else paths.runs
     machine = this_machine()
-    config = _config(image, command, beside.named(options), machine, identity, taken, rootless, placed)
+    keeps_id = own_account.keeps_id(options, image, rootless=rootless)
+    accounts = own_account.accounts_of(image, options, machine) if keeps_id else None
+    config = _config(image, command, beside.named(options), machine, identity, taken, rootless, placed, accounts)
     config = _joining(config, beside.spaces)
     config, lowered = _clamped(config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
@@ -139,7 +142,8 @@ def prepare(
     groups, counters = _groups(kernel, f"kernelbox/{paths.name}/{identity}", limits, () if filtered else rules)
     program = kernel.device_program(rules) if filtered and groups else -1
     rootfs = _rootfs(kernel, home, image, taken)
-    files = {} if image.bundle else own_files(options, config, beside.files)
+    files: dict[str, str | bytes] = {} if image.bundle else {**own_files(options, config, beside.files)}
+    files |= own_account.account_files(accounts) if accounts else {}
     left_out = without_place(image, files) if rootless else ()
     files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, home)
@@ -152,7 +156,7 @@ def prepare(
         features=kernel.features,
         groups=groups,
         counters=counters,
-        userns="userns" if taken or (not rootless and bundle_ids(image)) else NONE,
+        userns="userns" if taken or (not rootless and bundle_ids(image)) else KEEP_ID if keeps_id else NONE,
         device_filter="devices" if program >= 0 else NONE,
         held=(*(("ids",) if taken else ()), *locks),
         files=files,
@@ -177,7 +181,7 @@ def prepare(
     applied = {each: getattr(limits, each) for each in limits.asked()}
     info = ContainerInfo(identity, name, config.hostname)
     null = not (kept and options.interactive and not options.tty) and not with_input
-    names = [*(["userns", "ids"] if taken else ["userns"] if target.userns else []), *locks]
+    names = [*(["userns", "ids"] if taken else ["userns"] if target.userns == "userns" else []), *locks]
     names += [name for name, wanted in (("devices", program >= 0), ("stdin", null)) if wanted]
     names += [name for name, _ in mapped]
     encoded = _encoded(config, target, kept, names, shared, with_input=with_input)
@@ -191,6 +195,8 @@ def _lock_name(number: int) -> str:
 def _notes(target: Target, left_out: Sequence[str], open_devices: bool) -> Iterator[str]:
     if target.rootless:
         yield from _ROOTLESS_NOTES
+    if target.userns == KEEP_ID and not rootless_ids.can_map_many():
+        yield own_account.ONE_ID_NOTE
     if not target.groups:
         yield _NO_GROUPS_NOTE
     if open_devices and not any("devices" in group.controllers for group in target.groups):
@@ -257,13 +263,16 @@ def _config(
     taken: IdRange | None,
     rootless: bool,
     placed: Placed,
+    accounts: tuple[bytes, bytes] | None,
 ) -> Config:
+    """`accounts` are those of a container that keeps the ids of an ordinary user."""
     if image.bundle:
         return _bundle_config(_with_given_ids(image.bundle) if rootless else image.bundle, command)
     user = users.ROOT
     wanted = spec.user_text(options, image.config, machine)
     if wanted or options.group_add:
-        user = users.resolve_user(wanted, *image.read_accounts(), options.group_add)
+        user = users.resolve_user(wanted, *(accounts or image.read_accounts()), options.group_add)
+    id_map = spec.IdMap(taken.start) if taken else own_account.id_map() if accounts else None
     return spec.build(
         options,
         image.config,
@@ -271,10 +280,10 @@ def _config(
         machine,
         container_id=identity,
         user=user,
-        id_map=spec.IdMap(taken.start) if taken else None,
+        id_map=id_map,
         sources=option_sources.look_up(options, known=placed.folders),
         mounts=(*image.mounts, INIT) if options.init else image.mounts,
-        inherited_ids=rootless_ids.id_count() if rootless else 0,
+        inherited_ids=rootless_ids.id_counts()[0] if rootless and not accounts else 0,
     )
 
 

@@ -71,6 +71,7 @@ class ReadyPlans(RecentPlans[Prepared]):
             or options.device_rates
             or options.privileged
             or options.network != "none"
+            or options.userns == "keep-id"
             or any(getattr(options, each).startswith("container:") for each in ("pid", "ipc", "uts"))
             or image.config.user
         )

@@ -37,13 +37,21 @@ SECCOMP_ANNOTATION = "io.kernelbox.seccomp"
 "custom" (the one in `linux.seccomp`)."""
 
 
+_NO_MAP = "userns='host' has all ids, and no user namespace"
+_FEW_IDS = "newuidmap (apt-get install uidmap) and ranges in /etc/subuid and /etc/subgid give an ordinary user more"
+
+
 @frozen
 class IdMap:
-    """`count` ids of the machine from `start` on (groups from `gid_start`, when those differ) for a user namespace."""
+    """`count` ids of the machine from `start` on (groups: from `gid_start`, `gid_count` of them, when those differ) for
+    a user namespace. `own` is what the caller's own ids are outside, where they are not themselves: 0 in the user
+    namespace of an ordinary user's monitor."""
 
     start: int
     count: int = 65_536
     gid_start: int | None = None
+    gid_count: int | None = None
+    own: int | None = None
 
 
 def build(
@@ -65,9 +73,10 @@ def build(
     "keep-id" (not used for "host"), `mounts` the engine's own (/etc/hosts and such). `inherited_ids` is for a caller
     that is in a user namespace already (rootless): the container then has no other one, and ids 0 to that less one."""
     uid_mappings, gid_mappings = _id_mappings("host" if inherited_ids else options.userns, id_map, machine)
-    ids = inherited_ids or _ids_from_zero(gid_mappings)
+    ids = inherited_ids or _ids_from_zero(gid_mappings) or min(1, len(gid_mappings))
     inherited = (IdMapping(0, 0, inherited_ids),) if inherited_ids else ()
-    _check_user(user, inherited or uid_mappings, inherited or gid_mappings)
+    below = inherited_ids > 0 or (id_map is not None and id_map.own is not None)
+    _check_user(user, inherited or uid_mappings, inherited or gid_mappings, _FEW_IDS if below else _NO_MAP)
     hostname = _hostname(options, machine, container_id)
     own_names = options.uts != "host" and not options.uts.startswith("container:")
     devices, device_mounts = _devices(options, sources, ids > 0)
@@ -128,21 +137,36 @@ def _id_mappings(
             "there is no range of ids for the container's user namespace",
             hint="userns='host' runs without one, which is weaker",
         )
-    gid_start = id_map.start if id_map.gid_start is None else id_map.gid_start
     if userns == "keep-id":
-        if machine.uid == 0:
-            raise InvalidOption(
-                "userns: 'keep-id' keeps the id of an ordinary user, and this is root",
-                hint="userns='auto', or 'host' to be the machine's root",
-            )
-        return _keeping(machine.uid, id_map.start, id_map.count), _keeping(machine.gid, gid_start, id_map.count)
+        return keep_id_mappings(id_map, machine)
+    gid_start = id_map.start if id_map.gid_start is None else id_map.gid_start
     return (IdMapping(0, id_map.start, id_map.count),), (IdMapping(0, gid_start, id_map.count),)
 
 
-def _keeping(kept: int, start: int, count: int) -> tuple[IdMapping, ...]:
-    """The range around one id that stays itself."""
+def keep_id_mappings(id_map: IdMap, machine: Machine) -> tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]]:
+    """The maps of users and of groups in which the caller's own ids stay what they are. Raises InvalidOption for
+    root."""
+    if machine.uid == 0:
+        raise InvalidOption(
+            "userns: 'keep-id' keeps the id of an ordinary user, and this is root",
+            hint="userns='auto', or 'host' to be the machine's root",
+        )
+    gid_start = id_map.start if id_map.gid_start is None else id_map.gid_start
+    gid_count = id_map.count if id_map.gid_count is None else id_map.gid_count
+    return (
+        _keeping(machine.uid, id_map.own, id_map.start, id_map.count),
+        _keeping(machine.gid, id_map.own, gid_start, gid_count),
+    )
+
+
+def _keeping(kept: int, own: int | None, start: int, count: int) -> tuple[IdMapping, ...]:
+    """The range around one id that stays itself, or is `own` outside."""
     below = min(kept, count)
-    parts = (IdMapping(0, start, below), IdMapping(kept, kept, 1), IdMapping(kept + 1, start + below, count - below))
+    parts = (
+        IdMapping(0, start, below),
+        IdMapping(kept, kept if own is None else own, 1),
+        IdMapping(kept + 1, start + below, count - below),
+    )
     return tuple(part for part in parts if part.size > 0)
 
 
@@ -155,16 +179,23 @@ def _ids_from_zero(mappings: tuple[IdMapping, ...]) -> int:
     return top
 
 
-def _check_user(user: ResolvedUser, uids: tuple[IdMapping, ...], gids: tuple[IdMapping, ...]) -> None:
+def _check_user(user: ResolvedUser, uids: tuple[IdMapping, ...], gids: tuple[IdMapping, ...], hint: str) -> None:
     for what, number, mappings in (
         ("user", user.uid, uids),
         *(("group", each, gids) for each in (user.gid, *user.groups)),
     ):
         if mappings and not any(each.container_id <= number < each.container_id + each.size for each in mappings):
             raise InvalidOption(
-                f"user: the {what} id {number} is not among the container's ids (0 to {_ids_from_zero(mappings) - 1})",
-                hint="userns='host' has all ids, and no user namespace",
+                f"user: the {what} id {number} is not among the container's ids ({_said(mappings)})",
+                hint=hint,
             )
+
+
+def _said(mappings: tuple[IdMapping, ...]) -> str:
+    top = _ids_from_zero(mappings)
+    apart = [each for each in mappings if each.container_id > top]
+    first = [f"0 to {top - 1}"] if top else []
+    return ", ".join(first + [f"{each.container_id}" for each in apart])
 
 
 def _hostname(options: RunOptions, machine: Machine, container_id: str) -> str:

@@ -246,13 +246,12 @@ def prepared(
     monitor's. `beside` says whose namespaces it joins: at a start what `find` finds, of one that was started already
     its notes; a plan of which only the root is wanted needs nobody."""
     opened = box.opened()
-    image = box.images.get(record.image)
+    image = box.images.get(record.image, options.platform)
     taken = None
     if wants_userns(options, image, rootless=opened.rootless):
         taken = opened.ranges.take(record.id_range if adopt >= 0 else None)
         undo.callback(opened.ranges.release, taken)
-    if image.name == "host":
-        box.refresh_host(opened.monitor, taken)
+    box.make_ready(image, options, opened.monitor, taken)
     ready = planned(box, record, options, taken, attach=attach, adopt=adopt >= 0, beside=beside)
     userns = box.bundle_userns(image, undo)
     return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)

@@ -58,6 +58,12 @@ def resolve_user(text: str, passwd: bytes, group: bytes, group_add: Iterable[str
     return ResolvedUser(uid, gid, every, name, home)
 
 
+def has_id(content: bytes, number: int, fields: int) -> bool:
+    """Whether a file of this many fields a line, /etc/passwd or /etc/group, has an entry with this id."""
+    wanted = str(number).encode()
+    return any(entry[2].isdigit() and int(entry[2][:20]) == number for entry in _entries(content, wanted, fields))
+
+
 def _check_file(content: bytes, path: str) -> None:
     if len(content) > MAX_FILE_BYTES:
         raise InvalidOption(f"user: {path} of the image is larger than {MAX_FILE_BYTES >> 20} MiB")

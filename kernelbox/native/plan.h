@@ -40,6 +40,7 @@ enum kb_op_code {
     KB_OP_NOTE, /* who we are to the file text[0] of slot[0]: "pid starttime restarts boot-id" */
     KB_OP_SETNS, /* setns(slot[0], type num[0]) */
     KB_OP_UNSHARE, /* unshare(num[0]) */
+    KB_OP_USERNS, /* a user namespace with the maps text[0] (users) and text[1] (groups), below ours -> slot[3] */
     KB_OP_NETLINK, /* send text[0], num[0] bytes of rtnetlink requests; every answer must be an acknowledgement */
     KB_OP_HOSTNAME, /* sethostname(text[0]) */
     KB_OP_DOMAINNAME, /* setdomainname(text[0]) */

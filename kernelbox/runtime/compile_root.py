@@ -179,7 +179,8 @@ def _layer(number: int, layer: Layer, target: Target, by_path: bool) -> Step:
 def _scratch(target: Target, owner: tuple[int, int], by_path: bool) -> Iterator[Step]:
     """What the container writes: the folders "upper" and "work", seen through mapped ids where that is possible."""
     rootfs = target.rootfs
-    plain_owner = owner[0] if target.userns and not rootfs.upper_mapped else 0
+    # An ordinary user's images are his own, and so is the folder that lies over their top.
+    plain_owner = owner[0] if target.userns and not rootfs.upper_mapped and not target.rootless else 0
     yield MakeFolder("upper", FOLDER, 0o755, owner=plain_owner, exists_ok=target.kept)
     yield MakeFolder("work", FOLDER, 0o755, owner=plain_owner, exists_ok=target.kept)
     if rootfs.scratch_given:

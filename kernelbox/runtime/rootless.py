@@ -17,7 +17,7 @@ from kernelbox.linux import idmap
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.store.running import read_running
 
-__all__ = ["can_map_many", "id_count", "map_ids", "may_write", "namespace_of_kept"]
+__all__ = ["can_map_many", "id_counts", "map_ids", "may_write", "namespace_of_kept"]
 
 _NS_GET_PARENT = 0xB702  # <linux/nsfs.h>
 
@@ -48,9 +48,13 @@ def may_write(folder: str) -> bool:
     return own or os.access(folder, os.W_OK)
 
 
-def id_count() -> int:
-    """How many ids an ordinary user's containers have."""
-    return 1 + sum(each.count for each in idmap.subordinate(_user())) if can_map_many() else 1
+def id_counts() -> tuple[int, int]:
+    """How many ids of users and of groups an ordinary user's containers have."""
+    if not can_map_many():
+        return 1, 1
+    user = _user()
+    groups = idmap.subordinate(user, Path("/etc/subgid"))
+    return 1 + sum(each.count for each in idmap.subordinate(user)), 1 + sum(each.count for each in groups)
 
 
 def namespace_of_kept(containers: Path) -> Descriptor | None:

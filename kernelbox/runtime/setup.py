@@ -26,6 +26,7 @@ __all__ = [
     "CONTAINERS",
     "FILES",
     "HOST_MASK",
+    "KEEP_ID",
     "PROC",
     "READY_SYSCTLS",
     "RUNS",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 CONTAINERS, RUNS, TRASH, PROC, HOST_MASK, FILES = "@containers", "@runs", "@trash", "@proc", "@host-mask", "@files"
+KEEP_ID = "@keep-id"
+"""The user namespace of containers whose user has the id of the ordinary user who started them."""
 
 _FILES_PLACE = "/files"
 _MOST_STEPS = lib.KB_MAX_OPS // 2
@@ -110,7 +113,7 @@ def parent_slot(path: str) -> str:
 def setup_plan(paths: StorePaths, parents: Sequence[Group], *, pool: int, attached: bool = False) -> Setup:
     """`parents` are the groups above all containers of the store, outer ones first; `pool` ready network namespaces.
     `attached`: the kernel can only clone mounts that are attached somewhere."""
-    names = [CONTAINERS, RUNS, TRASH, PROC, HOST_MASK, FILES]
+    names = [CONTAINERS, RUNS, TRASH, PROC, HOST_MASK, FILES, KEEP_ID]
     steps: list[Step] = [
         OpenShared(str(paths.containers), CONTAINERS),
         OpenShared(str(paths.runs), RUNS),

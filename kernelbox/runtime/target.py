@@ -49,7 +49,7 @@ class Target:
     device_filter: str = NONE
     streams: tuple[str, str, str] = ("stdin", "stdout", "stderr")
     held: tuple[str, ...] = ()
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
     """Files of /etc that are the container's own: path and content."""
     sources: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     """For each source of a bind mount: whether it is a folder, and whether its file system can map ids."""

@@ -29,7 +29,9 @@ import kernelbox as kb
 from faults.plans import PlanUnderTest
 
 with kb.Engine() as box:
-    print(json.dumps([type(step).__name__ for step in PlanUnderTest(box, sys.argv[1], {}).plan.steps]))
+    steps = PlanUnderTest(box, sys.argv[1], {"userns": "keep-id"}).plan.steps
+    steps += box._open()._preparations["keep-id"].steps  # which test_setup makes fail
+    print(json.dumps([type(step).__name__ for step in steps]))
 """
 
 

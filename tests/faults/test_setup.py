@@ -11,6 +11,8 @@ import leaks
 import pytest
 from faults.monitors import monitors_of
 from faults.plans import REASON, PlanUnderTest, as_before_linux_6_13, host_mask, setup_of
+from ordinary_user import User
+from sources import SOURCES
 from waiting import wait_until
 
 import kernelbox.runtime.monitor as conversation
@@ -81,3 +83,32 @@ def test_each_kind_of_step_of_the_mask_over_the_machines_files(engine: Engine, b
             fault_in(patch, encoded, number)
             run_fails(engine, "host", encoded.plan.steps[number - 1])
         PlanUnderTest(engine, "host", {}).works()
+
+
+KEEP_ID = """
+import errno, sys
+import pytest
+import kernelbox as kb
+from faults.test_setup import fault_in
+from kernelbox.errors import StoreError
+
+with kb.Engine() as box:
+    keep = {"userns": "keep-id"}
+    assert box.run(sys.argv[1], ["true"], **keep).exit_code == 0
+    monitor = box._open()
+    encoded = monitor._preparations["keep-id"].encode((), monitor.shared)
+    for number, step in enumerate(encoded.plan.outside, 1):
+        box._keeps_id = False  # as in an engine that has not had one yet
+        with pytest.MonkeyPatch.context() as patch:
+            fault_in(patch, encoded, number)
+            with pytest.raises(StoreError) as caught:
+                box.run(sys.argv[1], ["true"], **keep)
+        print(caught.value.message)
+        assert box.run(sys.argv[1], ["true"], **keep).exit_code == 0
+"""
+
+
+def test_the_user_namespace_of_those_who_keep_ids(container_user: User, own_busybox: str) -> None:
+    """It is made again by the next run that needs it."""
+    done = container_user.python(KEEP_ID, own_busybox, PYTHONPATH=str(SOURCES / "tests"))
+    assert (done.returncode, done.stdout) == (0, f"could not make a user namespace: {REASON}\n"), done.stderr

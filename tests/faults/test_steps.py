@@ -60,15 +60,16 @@ import kernelbox as kb
 from faults.plans import PlanUnderTest, fail_each, fail_each_end
 
 with kb.Engine() as box:
-    test = PlanUnderTest(box, sys.argv[1], {})
+    test = PlanUnderTest(box, sys.argv[1], {"userns": sys.argv[2]})
     fail_each(test)
     fail_each_end(test, frozenset(["cpu_usage_seconds", "memory_peak_bytes"]))
     print(json.dumps([type(step).__name__ for step in test.plan.steps]))
 """
 
 
-def test_each_step_of_an_ordinary_users_container(container_user: User, own_busybox: str) -> None:
-    done = container_user.python(ROOTLESS, own_busybox, PYTHONPATH=str(SOURCES / "tests"))
+@pytest.mark.parametrize("userns", ["auto", "keep-id"])
+def test_each_step_of_an_ordinary_users_container(container_user: User, own_busybox: str, userns: str) -> None:
+    done = container_user.python(ROOTLESS, own_busybox, userns, PYTHONPATH=str(SOURCES / "tests"))
     assert done.returncode == 0, done.stderr
     assert {"Unmount", "SendNetlink"} <= set(json.loads(done.stdout))
 

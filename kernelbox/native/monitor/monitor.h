@@ -135,7 +135,7 @@ int run_ops(struct plan *plan, int first, int count);
 int run_every_op(struct plan *plan, int first, int count);
 void plan_close(struct plan *plan);
 
-/* files.c, mounts.c, process.c, network.c, ending.c: one function an operation */
+/* files.c, mounts.c, process.c, network.c, userns.c, ending.c: one function an operation */
 #define OPERATION(name) int name(struct plan *plan, const struct kb_op *op)
 OPERATION(op_open);
 OPERATION(op_mkdir);
@@ -169,6 +169,7 @@ OPERATION(op_note);
 OPERATION(op_clone);
 OPERATION(op_setns);
 OPERATION(op_unshare);
+OPERATION(op_userns);
 OPERATION(op_hostname);
 OPERATION(op_domainname);
 OPERATION(op_bpf_attach);

@@ -36,6 +36,7 @@ static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_NOTE] = op_note,
     [KB_OP_SETNS] = op_setns,
     [KB_OP_UNSHARE] = op_unshare,
+    [KB_OP_USERNS] = op_userns,
     [KB_OP_HOSTNAME] = op_hostname,
     [KB_OP_DOMAINNAME] = op_domainname,
     [KB_OP_BPF_ATTACH] = op_bpf_attach,

@@ -40,6 +40,7 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_NOTE] = INSIDE,
     [KB_OP_SETNS] = INSIDE,
     [KB_OP_UNSHARE] = INSIDE,
+    [KB_OP_USERNS] = OUTSIDE,
     [KB_OP_NETLINK] = INSIDE | RECIPE,
     [KB_OP_HOSTNAME] = INSIDE,
     [KB_OP_DOMAINNAME] = INSIDE,
@@ -152,6 +153,7 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_UNLINK:
     case KB_OP_SWEEP: return op->text[0];
     case KB_OP_RMDIR: return op->text[0] && op->num[0] <= MOST_TRIES;
+    case KB_OP_USERNS:
     case KB_OP_SYMLINK: return op->text[0] && op->text[1];
     default: return true;
     }

@@ -135,6 +135,38 @@ def test_keep_id(build: Build, uid: int, expected: list[tuple[int, int, int]]) -
     assert spec.user_text(RunOptions(), IMAGE, machine) == "app"
 
 
+@pytest.mark.parametrize(
+    ("uid", "gid", "counts", "uids", "gids"),
+    [
+        (1000, 100, (65_536, 200), [(0, 1, 1000), (1000, 0, 1), (1001, 1001, 64_536)], [(0, 1, 100), (100, 0, 1)]),
+        (1000, 100, (0, 0), [(1000, 0, 1)], [(100, 0, 1)]),
+        (70_000, 1, (65_536, 1), [(0, 1, 65_536), (70_000, 0, 1)], [(0, 1, 1), (1, 0, 1)]),
+    ],
+)
+def test_keep_id_below_the_namespace_of_an_ordinary_user(
+    build: Build, uid: int, gid: int, counts: tuple[int, int], uids: list[Any], gids: list[Any]
+) -> None:
+    machine = Machine(cpus=1, memory=GIB, cpuset=frozenset({0}), uid=uid, gid=gid)
+    ids = IdMap(1, counts[0], gid_count=counts[1], own=0)
+    built = build(userns="keep-id", machine=machine, as_user=ResolvedUser(uid, gid), id_map=ids, devices="/dev/fuse")
+    found = [(each.container_id, each.host_id, each.size) for each in built.linux.uid_mappings]
+    assert found == uids
+    expected = gids if counts[1] != 200 else [*gids, (101, 101, 100)]
+    assert [(each.container_id, each.host_id, each.size) for each in built.linux.gid_mappings] == expected
+    assert built.linux.devices == (), "no device can be made in a user namespace"
+    options = built.mount("/dev/pts").options
+    assert ("gid=5" in options) == (counts[1] > 5), "a terminal's group, where it is among the ids"
+
+
+def test_ids_that_keep_id_does_not_have(build: Build) -> None:
+    machine = Machine(cpus=1, memory=GIB, cpuset=frozenset({0}), uid=1000, gid=1000)
+    for count, said in ((0, "1000"), (10, "0 to 9, 1000"), (5000, "0 to 5000")):
+        with pytest.raises(InvalidOption) as caught:
+            build(userns="keep-id", machine=machine, as_user=ResolvedUser(6000, 0), id_map=IdMap(1, count, own=0))
+        assert caught.value.message == f"user: the user id 6000 is not among the container's ids ({said})"
+        assert "newuidmap" in (caught.value.hint or "")
+
+
 def test_ids_of_a_namespace_that_is_there_already(build: Build) -> None:
     built = build(inherited_ids=10, id_map=None, network="host", devices="/dev/fuse")
     assert "user" not in built.namespaces

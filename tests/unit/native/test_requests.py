@@ -259,3 +259,22 @@ def test_slots_of_no_descriptor(confined: ConfinedMonitor) -> None:
         for slots in (NO_SLOTS, (7, 7, 7, 7), (0, 1, 2, 3)):
             operation = Operation(code, slots, (1, 1, 1), (1, 1, 1, 1))
             assert confined.ask(replace(TRUE, inside=[operation, *TRUE.inside]))
+
+
+def test_a_user_namespace_with_maps_that_cannot_be(confined: ConfinedMonitor) -> None:
+    """Refused by the kernel; the helper that was to be in it has ended, and its descriptors are closed."""
+
+    def make(users: bytes, groups: bytes) -> Frame:
+        text = b"\0" + users + b"\0" + groups + b"\0"
+        operation = Operation(lib.KB_OP_USERNS, (-1, -1, -1, 0), text=(1, len(users) + 2, 0))
+        return setup(operation, text=text)
+
+    good = b"1000 0 1"
+    assert outcome(confined, make(good, good)) == (lib.KB_OK, 0)
+    bad = {b"": errno.EINVAL, b"x": errno.EINVAL, b"0 0 0": errno.EINVAL, b"0 7 1": errno.EPERM}
+    for maps in ((each, good) for each in bad):
+        assert outcome(confined, make(*maps)) == (lib.KB_FAILED, bad[maps[0]])
+    for each in bad:
+        assert outcome(confined, make(good, each)) == (lib.KB_FAILED, bad[each])
+    without = Operation(lib.KB_OP_USERNS, (-1, -1, -1, 0), text=(1, 0, 0))
+    assert outcome(confined, setup(without)) == INVALID

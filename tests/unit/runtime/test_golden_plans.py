@@ -13,10 +13,10 @@ import pytest
 from kernelbox.linux.cgroups import Counter, Group
 from kernelbox.linux.features import Features
 from kernelbox.oci import runtime_spec
-from kernelbox.oci.runtime_spec import Config
+from kernelbox.oci.runtime_spec import Config, IdMapping
 from kernelbox.runtime.compile import compile_plan
 from kernelbox.runtime.plan import Plan
-from kernelbox.runtime.setup import setup_plan
+from kernelbox.runtime.setup import KEEP_ID, setup_plan
 from kernelbox.runtime.target import Layer, Rootfs, Target
 from kernelbox.store.paths import StorePaths
 
@@ -100,6 +100,13 @@ def bundle() -> Config:
     return config(hooks=hooks, linux=replace(linux, uid_mappings=(), gid_mappings=(), rootfs_propagation="slave"))
 
 
+def keeping_id() -> Config:
+    linux = config().linux
+    assert linux
+    kept = (IdMapping(0, 1, 1000), IdMapping(1000, 0, 1), IdMapping(1001, 1001, 64_536))
+    return config(linux=replace(linux, uid_mappings=kept, gid_mappings=kept))
+
+
 PLANS = {
     "default": lambda: compile_plan(config(), target()),
     "layers_given": lambda: compile_plan(
@@ -108,6 +115,9 @@ PLANS = {
     "older_kernel": lambda: compile_plan(config(), target(features=OLD)),
     "ordinary_user": lambda: compile_plan(
         bundle(), target(rootless=True, userns="", groups=(), counters=(), device_filter="", held=())
+    ),
+    "ordinary_user_keeps_id": lambda: compile_plan(
+        keeping_id(), target(rootless=True, userns=KEEP_ID, groups=(), counters=(), device_filter="", held=())
     ),
     "terminal_read_only": lambda: compile_plan(with_terminal(), target()),
     "bundle": lambda: compile_plan(
