@@ -79,7 +79,7 @@ class Prepared:
         """What the plan names, in its order. `userns` is a bundle's own user namespace, `process` that of a container
         that runs already."""
         found = {name: taken.mapped(path) for name, path in self.mapped} if taken else {}
-        found |= {_lock_name(number): lock for number, lock in enumerate(self.locks)}
+        found |= {f"volume {number}": lock for number, lock in enumerate(self.locks)}
         found |= {"devices": self.program, "stdin": standard_input, "userns": userns, PROCESS: process}
         if taken:
             found |= {"userns": taken.userns, "ids": taken.lock}
@@ -148,7 +148,7 @@ def prepare(
     files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, home)
     sources = _sources(kernel, config, taken, placed)
-    locks = tuple(_lock_name(number) for number, _ in enumerate(placed.locks))
+    locks = tuple(f"volume {number}" for number, _ in enumerate(placed.locks))
     name = kept.name if kept else options.name or f"run-{identity[:8]}"
     target = Target(
         id=identity,
@@ -181,15 +181,15 @@ def prepare(
     applied = {each: getattr(limits, each) for each in limits.asked()}
     info = ContainerInfo(identity, name, config.hostname)
     null = not (kept and options.interactive and not options.tty) and not with_input
-    names = [*(["userns", "ids"] if taken else ["userns"] if target.userns == "userns" else []), *locks]
-    names += [name for name, wanted in (("devices", program >= 0), ("stdin", null)) if wanted]
-    names += [name for name, _ in mapped]
-    encoded = _encoded(config, target, kept, names, shared, with_input=with_input)
+    encoded = _encoded(config, target, kept, _sent(target, null, mapped), shared, with_input=with_input)
     return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes), placed.locks)
 
 
-def _lock_name(number: int) -> str:
-    return f"volume {number}"
+def _sent(target: Target, null: bool, mapped: Sequence[tuple[str, str]]) -> list[str]:
+    """What is sent along, in the order in which the plan counts it; `null` is a standard input with nothing in it."""
+    wanted = {"userns": target.userns == "userns", **dict.fromkeys(target.held, True)}
+    wanted |= {"devices": target.device_filter != NONE, "stdin": null}
+    return [*(name for name, is_wanted in wanted.items() if is_wanted), *(name for name, _ in mapped)]
 
 
 def _notes(target: Target, left_out: Sequence[str], open_devices: bool) -> Iterator[str]:
