@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kernelbox.engine import own_account, spec, users
+from kernelbox.engine import own_account, spec, users, way_out
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine.images import Image
 from kernelbox.engine.init_program import INIT
@@ -163,6 +163,7 @@ def prepare(
         owner=compile_root.user_of(config),
         id_mark=kept.id_mark if kept else "",
         rootless=rootless,
+        way_out=() if image.bundle else way_out.program(options.network, rootless=rootless),
         bundle=image.bundle_path or str(home / identity),
     )
     open_devices = bool(rules) and not rootless and not filtered
