@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from kernelbox.engine import way_out
 from kernelbox.engine.doctor_check import Check, degraded, missing, nearest_folder, tried, works
 from kernelbox.engine.doctor_isolation import file_system
 from kernelbox.engine.machine import this_machine
+from kernelbox.errors import NotSupported
 from kernelbox.linux import capabilities, idmap
 from kernelbox.store.paths import StorePaths
 
@@ -29,6 +31,7 @@ def machine_checks(isolation: Iterable[Check]) -> tuple[Check, ...]:
         "user": _user,
         "nested": lambda: nested(refused),
         "id ranges": _ids,
+        "way out": _way_out,
         "message queues": _queues,
     }
     return tuple(check for name, attempt in attempts.items() for check in tried(name, attempt))
@@ -103,6 +106,22 @@ def _ids() -> Check:
         mend = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
         return degraded(name, f"/etc/subuid and /etc/subgid give {user} none: only root exists in a container", mend)
     return works(name, f"{min(counts)} ids of /etc/subuid for containers of {user}")
+
+
+def _way_out() -> Check:
+    """Into the network, which an ordinary user's containers have by a program only."""
+    name = "way out"
+    if os.geteuid() == 0:
+        return works(name, "root's containers can have the machine's network: --network host")
+    missed = []
+    for network in way_out.PACKAGES:
+        try:
+            way_out.program(network, rootless=True)
+        except NotSupported as error:
+            missed.append(error)
+        else:
+            return works(name, f"--network {network} gives containers of this user one")
+    return degraded(name, f"this user's containers have no network: {missed[0].message}", missed[0].hint or "")
 
 
 def _queues() -> Check:

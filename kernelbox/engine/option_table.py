@@ -141,7 +141,8 @@ ISOLATION = _group(
         "--network --net",
         "str",
         "NETWORK",
-        "none (only a loopback of its own), host (the machine's) or container:NAME (that one's, and its host name)",
+        "none (only a loopback of its own), host (the machine's), container:NAME (that one's, and its host name), "
+        "or a way out for an ordinary user: pasta, slirp4netns",
         "none",
     ),
     (
@@ -191,7 +192,7 @@ CHOICES = {
     "restart": ("no", "on-failure", "always", "unless-stopped"),
     "log_driver": ("json-file", "none"),
     "userns": ("auto", "host", "keep-id"),
-    "network": ("none", "host"),
+    "network": ("none", "host", "pasta", "slirp4netns"),
     "pid": ("private", "host"),
     "ipc": ("private", "shareable", "none", "host"),
     "uts": ("private", "host"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from kernelbox.engine.images import Image
 from kernelbox.engine.options import RunOptions
+from kernelbox.engine.way_out import is_way_out, name_servers
 from kernelbox.oci.runtime_spec import Config
 from kernelbox.runtime import rootless as rootless_ids
 
@@ -24,8 +25,9 @@ def own_files(options: RunOptions, config: Config, given: Mapping[str, str]) -> 
             "/etc/hostname": config.hostname + "\n",
             "/etc/resolv.conf": _host_file("/etc/resolv.conf"),
         }
+    servers = name_servers(options.network) if is_way_out(options.network) else "# no network\n"
     names = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{config.hostname}\n"
-    own = {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": "# no network\n"}
+    own = {"/etc/hosts": names, "/etc/hostname": config.hostname + "\n", "/etc/resolv.conf": servers}
     return {**own, **given}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelbox.engine import own_account, spec, users
+from kernelbox.engine import own_account, spec, users, way_out
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.images import Image
@@ -173,6 +173,7 @@ def prepare(
         owner=compile_root.user_of(config),
         id_mark=kept.id_mark if kept else "",
         rootless=rootless,
+        way_out=() if image.bundle else way_out.program(options.network, rootless=rootless),
         bundle=image.bundle_path or str(home / identity),
     )
     open_devices = bool(rules) and not rootless and not filtered

@@ -34,6 +34,10 @@ enum kb_op_code {
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */
     KB_OP_GIVE_NETNS, /* back to the pool if nothing ever passed through it, else closed; its counters to the record */
+    KB_OP_OUTBOUND, /* run num[0] words at text[0] (a path, then its arguments), which make the way out of a new network
+                            namespace -> slot[3]; its keeper's pidfd -> slot[2], a socket to that -> slot[1] */
+    KB_OP_OUTBOUND_TIE, /* tell the keeper at the socket slot[0] whose end is to be its own: ours */
+    KB_OP_OUTBOUND_END, /* wait for the keeper slot[0], whose socket is slot[1] */
     KB_OP_CLONE, /* clone3(flags num[0], v2 group slot[0] or none), in the pid namespace of the process slot[1] and
                             its mount and network namespaces (num[1]: which), or in ours: what follows runs inside */
     KB_OP_PROCESS, /* the first process of the container with the token text[0] -> slot[3], its root -> slot[2] */

@@ -34,6 +34,7 @@ from kernelbox.runtime.steps.mounts import (
     SetPropagation,
     Unmount,
 )
+from kernelbox.runtime.steps.outbound import EndWayOut, OpenWayOut, TieWayOut
 from kernelbox.runtime.steps.terminal import OpenTerminal
 from kernelbox.runtime.target import Target
 from kernelbox.runtime.unsupported import refuse_contradictions, refuse_unsupported
@@ -43,6 +44,7 @@ __all__ = ["NETWORK_KEY", "compile_plan"]
 NETWORK_KEY = 1000
 """The key of the network counters in the exit record; those of control groups are the indices of `target.counters`."""
 
+_SOCKET, _KEEPER = "way out", "keeper of the way out"
 _TTY = 5
 """The group of terminals, by Debian's numbers."""
 
@@ -55,6 +57,8 @@ def compile_plan(config: Config, target: Target, *, network: str = NONE) -> Plan
     refuse_unsupported(config)
     refuse_contradictions(config)
     held = capabilities.parse(process.capabilities.bounding) if process.capabilities else (1 << 64) - 1
+    if target.way_out:
+        network = NETNS
     spaces = spaces_of(config, held, network=network, rootless=target.rootless, beside=target.beside)
     owner = compile_root.owner_of(config)
     return Plan(
@@ -78,6 +82,8 @@ def _outside(
     yield from spaces.opened
     if spaces.pooled:
         yield steps.TakeNetworkNamespace(NETNS)
+    if target.way_out:
+        yield OpenWayOut(target.way_out[0], target.way_out[1:], _SOCKET, _KEEPER, NETNS)
     later = (
         lib.CLONE_NEWUSER | lib.CLONE_NEWCGROUP | lib.CLONE_NEWTIME | (0 if spaces.fresh_network else lib.CLONE_NEWNET)
     )
@@ -107,11 +113,13 @@ def _devpts(config: Config, process: Process, target: Target) -> Iterator[Step]:
 def _inside(config: Config, process: Process, target: Target, spaces: Spaces, owner: tuple[int, int]) -> Iterator[Step]:
     if target.kept:
         yield steps.NoteRunning(FOLDER)
+    if target.way_out:
+        yield TieWayOut(_SOCKET)
     yield from compile_inside.join_steps(target, spaces)
     yield from compile_hooks.early(config, target)
     if owner != (0, 0):
         yield steps.ActAs(*owner)
-    if spaces.fresh_network:
+    if spaces.fresh_network or target.way_out:
         yield steps.SendNetlink(netlink.link_up(1), "bring the loopback up")
     yield from compile_mounts.early_mounts(config)
     if target.rootless:
@@ -158,6 +166,8 @@ def _time(config: Config) -> Step:
 
 def _last(config: Config, target: Target, spaces: Spaces) -> Iterator[Step]:
     shares_processes = not spaces.new & lib.CLONE_NEWPID
+    if target.way_out:
+        yield EndWayOut(_SOCKET, _KEEPER)
     for group in target.groups:
         if group.version == "v2" and shares_processes:
             yield KillCgroup(group.path.name, parent_slot(str(group.path.parent)))

@@ -70,6 +70,8 @@ class Target:
     """Its folder goes when it ends."""
     interactive: bool = False
     """Kept: its standard input is what those who attach write."""
+    way_out: tuple[str, ...] = ()
+    """Path and words of the program that makes one for its network namespace, where an ordinary user's has one."""
     owner: tuple[int, int] = (0, 0)
     """The machine's ids of its user, who may open the streams anew."""
     id_mark: str = ""

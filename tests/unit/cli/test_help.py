@@ -111,7 +111,7 @@ def test_completion_knows_the_options_and_their_words() -> None:
     assert complete("kernelbox container pr") == ["prune"]
     assert complete("kernelbox stop --t") == ["--time", "--timeout"]
     assert complete("kernelbox run --memory-") == ["--memory-swap", "--memory-reservation"]
-    assert complete("kernelbox run --network ") == ["none", "host"]
+    assert complete("kernelbox run --network ") == ["none", "host", "pasta", "slirp4netns"]
 
 
 def test_version_loads_neither_the_engine_nor_pandas() -> None:

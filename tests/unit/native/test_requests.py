@@ -108,7 +108,9 @@ def test_revealing_a_slot_that_is_empty(confined: ConfinedMonitor) -> None:
         Operation(lib.KB_OP_HOOK, text=(1,), numbers=(2**64 - 1, 0, 0, 10)),
         Operation(lib.KB_OP_EXEC, text=(1, 0, 1), numbers=(1, 0, 1)), Operation(lib.KB_OP_CLONE),
         Operation(lib.KB_OP_SETNS), Operation(lib.KB_OP_USER), Operation(lib.KB_OP_CLOSE_FROM),
-        Operation(lib.KB_OP_DUP),
+        Operation(lib.KB_OP_DUP), Operation(lib.KB_OP_OUTBOUND), Operation(lib.KB_OP_OUTBOUND_TIE),
+        Operation(lib.KB_OP_OUTBOUND, (-1, SHARED, 1, 2), (1,), (2,)),
+        Operation(lib.KB_OP_OUTBOUND, (-1, 0, 1, 2), (1,), (2**64 - 1,)),
     ],
     ids=lambda each: f"{each.code}-{each.slots}-{each.text}-{each.numbers}",
 )  # fmt: skip
