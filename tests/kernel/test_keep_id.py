@@ -261,11 +261,16 @@ with kb.Engine() as box:
     os.kill(box.containers.monitor._pid, 9)
     while box.containers.monitor.alive:
         pass
+def wait_lines(count):
+    while len(container.exec(["cat", "/seen"]).stdout.split()) < count:
+        pass
 with kb.Engine() as box:
     (container,) = box.containers.list()
+    wait_lines(1)
     os.kill(container.record.pid, 9)
     while container.reload().record.restart_count < 1 or container.status != "running":
         pass
+    wait_lines(2)
     seen = container.exec(["cat", "/seen"]).stdout
     container.remove(force=True)
 print(json.dumps(seen))
