@@ -181,7 +181,7 @@ class Execution:
         been told, and so for ever where nobody waits."""
         pid, running, outcome = self.launch.pid, self.running, self.launch.outcome
         code = outcome.failed_code
-        if code is None and self.launch.ended:
+        if code is None and (outcome.signal or outcome.status is not None):
             code = exit_code_of(outcome.status, outcome.signal)
         return self.asked.document(running=running, pid=pid, exit_code=code)
 

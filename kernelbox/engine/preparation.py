@@ -148,7 +148,6 @@ def prepare(
     files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(rootfs, home)
     sources = _sources(kernel, config, taken, placed)
-    locks = tuple(f"volume {number}" for number, _ in enumerate(placed.locks))
     name = kept.name if kept else options.name or f"run-{identity[:8]}"
     target = Target(
         id=identity,
@@ -158,7 +157,7 @@ def prepare(
         counters=counters,
         userns="userns" if taken or (not rootless and bundle_ids(image)) else KEEP_ID if keeps_id else NONE,
         device_filter="devices" if program >= 0 else NONE,
-        held=(*(("ids",) if taken else ()), *locks),
+        held=(*(("ids",) if taken else ()), *placed.names_of_locks),
         files=files,
         sources=sources,
         beneath={source: (folder, below) for source, (folder, below, _) in placed.folders.items() if below},

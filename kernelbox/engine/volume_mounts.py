@@ -54,6 +54,11 @@ class Placed:
     folder_made: bool = False
     run: str = ""
 
+    @property
+    def names_of_locks(self) -> tuple[str, ...]:
+        """What a plan calls them."""
+        return tuple(f"volume {number}" for number, _ in enumerate(self.locks))
+
     def unmapped(self, sources: Mapping[str, tuple[bool, bool]]) -> tuple[str, ...]:
         """A sentence for each volume with a name whose files do not show the owners that they have; `sources` are as
         `Target.sources`."""

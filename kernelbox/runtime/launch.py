@@ -256,8 +256,10 @@ class Launch:
         self._killed = self._ending = True
         while not self.ended:
             try:
-                if self._connection is None or self._connection.closed or not self._connection.sent:
+                if self._connection is None or not self._connection.sent:
                     self._never_begin()
+                elif self._connection.closed:  # its monitor has gone, or it was detached: nobody will say how it ended
+                    self.ended = True
                 elif not self.outcome.pid:  # until the monitor knows it there is nothing to kill
                     self.wait_started()
                 else:

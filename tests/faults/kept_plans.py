@@ -24,6 +24,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "with an input": {"interactive": True},
     "with a terminal": {"tty": True},
     "with limits": {"memory": "64m", "cpus": 1, "restart": "always"},
+    "with a part of a volume": {"mounts": ["type=volume,src=homes,dst=/home,volume-subpath=alice"]},
 }
 
 
