@@ -13,6 +13,7 @@ import pytest
 from kernelbox import Engine
 from kernelbox.engine.images import Image
 from kernelbox.errors import InvalidOption
+from kernelbox.oci.platform import Platform
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
@@ -41,8 +42,8 @@ def wanting(
     found = engine.images.get
 
     def make(*places: str) -> str:
-        def get(name: str) -> Image:
-            image = found(name)
+        def get(name: str, platform: Platform | None = None) -> Image:
+            image = found(name, platform)
             config = dataclasses.replace(image.config, volumes={place: {} for place in places})
             return dataclasses.replace(image, config=config)
 
