@@ -10,6 +10,17 @@
 #define MFD_EXEC 0x0010U
 #endif
 
+/* Somebody who holds a page of it for a moment (compaction, migration) is waited for by the kernel, but not long: EBUSY
+ * (mm/memfd.c). */
+static int seal(int fd)
+{
+    int result, tries = 20;
+    do
+        result = fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    while (result && errno == EBUSY && --tries);
+    return result;
+}
+
 int kb_memfd_sealed(const char *name, const void *bytes, size_t size)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
@@ -28,7 +39,7 @@ int kb_memfd_sealed(const char *name, const void *bytes, size_t size)
         }
         done += (size_t)count;
     }
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)) {
+    if (seal(fd)) {
         int error = errno;
         close(fd);
         return -error;
