@@ -12,7 +12,7 @@ import leaks
 import pytest
 from faults.forks import full_group, no_process_allowed
 from faults.kept_plans import nothing_runs
-from faults.monitors import groups_of, monitors_of
+from faults.monitors import groups_of, monitors_of, processes_in
 from ordinary_user import User
 from waiting import wait_until
 
@@ -123,7 +123,7 @@ def test_a_health_check(box: Engine, image: str) -> None:
 def test_what_a_container_leaves_is_deleted_later(engine: Engine, image: str) -> None:
     """The process that deletes is made when it is first needed."""
     job = engine.start(image, ["sh", "-c", "echo content > /file; sleep infinity"])
-    wait_until(lambda: groups_of(engine.paths.root))
+    wait_until(lambda: processes_in(groups_of(engine.paths.root)))
     with no_process_allowed(engine):
         job.kill()
         assert job.wait(10).exit_code == 137
@@ -137,7 +137,7 @@ def test_it_is_never_deleted_by_another_process(store: Path, image: str) -> None
     """The monitor does so itself, as the last thing."""
     with Engine(root=store) as box:
         job = box.start(image, SLEEP)
-        wait_until(lambda: groups_of(store))
+        wait_until(lambda: processes_in(groups_of(store)))
         with no_process_allowed(box):
             job.kill()
             job.wait(10)
