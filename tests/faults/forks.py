@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import leaks
 from faults.monitors import monitors_of
+from waiting import wait_until
 
 from kernelbox import Engine
 from kernelbox.linux import cgroups
@@ -18,14 +21,25 @@ __all__ = ["full_group", "no_process_allowed"]
 @contextlib.contextmanager
 def full_group(processes: int) -> Iterator[Path]:
     """A group that holds so many processes and no more. It must be empty at the end."""
-    groups = cgroups.detect().groups("kernelbox-tests-fork", cgroups.Limits(pids=1))
+    groups = cgroups.detect().groups(f"kernelbox-tests-fork-{os.getpid()}", cgroups.Limits(pids=1))
     (path,) = [group.path for group in groups if "pids" in group.controllers]
     path.mkdir()
     try:
         (path / "pids.max").write_text(str(processes))
         yield path
     finally:
-        path.rmdir()
+        wait_until(lambda: removed(path))
+
+
+def removed(group: Path) -> bool:
+    """A process that has just ended or left may still count for a moment."""
+    try:
+        group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager
