@@ -46,6 +46,11 @@ class KernelBoxError(Exception):
         return f"{self.message} (hint: {self.hint})" if self.hint else self.message
 
 
+def reason_of(error: OSError) -> str:
+    """Why a system call refused, in the words of strerror(3), to go on a sentence with."""
+    return (error.strerror or str(error)).lower()
+
+
 class InvalidOption(KernelBoxError, ValueError):
     """An option, a value or a combination that cannot be meant."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 from kernelbox.cli.caller import engine, tell
 from kernelbox.cli.templates import fields_of, render
@@ -12,18 +13,24 @@ from kernelbox.engine.engine import Engine
 from kernelbox.engine.observing import attributes
 from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError
 
-__all__ = ["KINDS", "document", "inspect"]
+__all__ = ["KINDS", "document", "inspect", "show"]
 
 KINDS = ("container", "volume")
 _KINDS = ", ".join(KINDS)
 
 
 def inspect(given: Given) -> int:
-    """An array of JSON, or with a template a line for each; then what could not be found."""
+    """Of containers, and of volumes."""
     if given.text("type") not in ("", *KINDS):
         raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint=f"there is: {_KINDS}")
+    return show(given, lambda box, reference: document(box, reference, given))
+
+
+def show(given: Given, look: Callable[[Engine, str], dict[str, object]]) -> int:
+    """What `look` finds for each word: an array of JSON, or with a template a line for each; then what could not be
+    found."""
     template = given.text("format")
-    found, failures = _documents(given)
+    found, failures = _documents(given, look)
     if template in ("", "json"):
         sys.stdout.write(_array(found) if not template else f"{_line(found)}\n")
     else:
@@ -35,12 +42,14 @@ def inspect(given: Given) -> int:
     return 1 if failures else 0
 
 
-def _documents(given: Given) -> tuple[list[dict[str, object]], list[KernelBoxError]]:
+def _documents(
+    given: Given, look: Callable[[Engine, str], dict[str, object]]
+) -> tuple[list[dict[str, object]], list[KernelBoxError]]:
     found, failures = [], []
     with engine() as box:
         for reference in given.words:
             try:
-                found.append(document(box, reference, given))
+                found.append(look(box, reference))
             except KernelBoxError as error:
                 failures.append(error)
     return found, failures

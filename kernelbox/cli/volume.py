@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 
-from kernelbox.cli.caller import engine, tell
+from kernelbox.cli.caller import engine
+from kernelbox.cli.inspect import show
 from kernelbox.cli.tables import human_size
 from kernelbox.cli.template_values import Row
-from kernelbox.cli.templates import fields_of, render, render_rows
+from kernelbox.cli.templates import render_rows
 from kernelbox.cli.verbs import Given, for_each
 from kernelbox.engine import filters
 from kernelbox.engine.option_values import pairs
 from kernelbox.engine.volumes import LIST_KEYS, PRUNE_KEYS, Volume
-from kernelbox.errors import VolumeNotFound
 
 __all__ = ["VOLUME_HEADERS", "create", "inspect", "ls", "prune", "remove"]
 
@@ -82,24 +81,7 @@ def ls(given: Given) -> int:
 
 
 def inspect(given: Given) -> int:
-    """An array of JSON, or with a template a line for each; then what could not be found."""
-    template, found, failures = given.text("format"), [], []
-    with engine() as box:
-        for name in given.words:
-            try:
-                found.append(box.volumes.get(name).attrs)
-            except VolumeNotFound as error:
-                failures.append(error)
-    if template in ("", "json"):
-        layout: dict[str, object] = {"separators": (",", ":")} if template else {"indent": 4}
-        sys.stdout.write(json.dumps(found, ensure_ascii=False, **layout) + "\n")  # type: ignore[arg-type]
-    else:
-        for each in found:
-            sys.stdout.write(f"{render(template, fields_of(each))}\n")
-    sys.stdout.flush()
-    for failure in failures:
-        tell(failure)
-    return 1 if failures else 0
+    return show(given, lambda box, name: box.volumes.get(name).attrs)
 
 
 def remove(given: Given) -> int:

@@ -29,7 +29,6 @@ from kernelbox.store.state import Event, StateFile
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
     from kernelbox.engine.filters import Filters
-    from kernelbox.engine.images import Image
     from kernelbox.runtime.plan import EncodedPlan
     from kernelbox.store.volume_rows import VolumeUse
 
@@ -89,10 +88,10 @@ class Containers:
             options={**given, **({"auto_remove": True} if auto_remove else {})},
             labels=dict(wanted.labels),
         )
-        self._make(record, uses_for(record.id, volumes_in(wanted, found), anonymous), found)
+        self._make(record, uses_for(record.id, volumes_in(wanted, found), anonymous))
         return Container(self, record)
 
-    def _make(self, record: ContainerRecord, uses: Sequence[VolumeUse], image: Image) -> None:
+    def _make(self, record: ContainerRecord, uses: Sequence[VolumeUse]) -> None:
         folder = KeptFolder(self.folder_of(record.id))
         if uses:
             self.box.volumes.finish()
@@ -100,7 +99,7 @@ class Containers:
         try:
             folder.make()
             if uses:
-                fill_kept(self.box, record, image)
+                fill_kept(self.box, record)
         except KernelBoxError:
             self._forget(record)
             raise

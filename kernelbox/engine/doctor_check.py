@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Literal
 
-from kernelbox.errors import KernelBoxError
+from kernelbox.errors import KernelBoxError, reason_of
 from kernelbox.oci.value import frozen
 
 __all__ = ["Check", "State", "degraded", "missing", "nearest_folder", "tried", "works"]
@@ -50,7 +50,7 @@ def tried(name: str, attempt: Callable[[], Check | Iterable[Check]]) -> tuple[Ch
         found.append(missing(name, error.message, error.hint or ""))
     except OSError as error:
         about = f"{error.filename}: " if error.filename else ""
-        found.append(missing(name, f"{about}{(error.strerror or str(error)).lower()}"))
+        found.append(missing(name, f"{about}{reason_of(error)}"))
     except TimeoutExpired as error:
         found.append(missing(name, f"it was tried for {error.timeout:g} s, without an answer"))
     except ValueError as error:  # a file of the kernel that does not hold what it should

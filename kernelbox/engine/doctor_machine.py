@@ -13,7 +13,7 @@ from kernelbox.engine import way_out
 from kernelbox.engine.doctor_check import Check, degraded, missing, nearest_folder, tried, works
 from kernelbox.engine.doctor_isolation import file_system
 from kernelbox.engine.machine import this_machine
-from kernelbox.errors import NotSupported
+from kernelbox.errors import NotSupported, reason_of
 from kernelbox.linux import capabilities, idmap
 from kernelbox.store.paths import StorePaths
 
@@ -156,7 +156,7 @@ def _store(paths: StorePaths) -> Check:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return missing(name, f"{paths.root} cannot be written: {(error.strerror or str(error)).lower()}", mend)
+        return missing(name, f"{paths.root} cannot be written: {reason_of(error)}", mend)
     free = shutil.disk_usage(folder).free
     detail = f"{paths.root} on {file_system(folder)}, {_size(free)} free"
     if free < _LITTLE_ROOM:

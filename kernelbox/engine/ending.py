@@ -176,9 +176,8 @@ def _finish_removal(container: Container, volumes: bool) -> None:
         starting.unmark(container.box, container.folder, record)
         container.removal = container.monitor.carry_out(Plan((Sweep(container.id, CONTAINERS, TRASH),)))
         volumes = volumes or _takes_volumes(record)
-        container.state.remove(
-            container.id, volumes=volumes, durable=False
-        )  # that it is being removed is, which comes to the same
+        # That it is being removed is durable, which comes to the same.
+        container.state.remove(container.id, volumes=volumes, durable=False)
 
 
 def _thaw(container: Container) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from kernelbox.engine import starting
 from kernelbox.engine.init_program import INIT
+from kernelbox.engine.own_account import ACCOUNT_PATHS
 from kernelbox.engine.own_files import OWN_PATHS
 from kernelbox.errors import KernelBoxError
 from kernelbox.native import check, lib
@@ -87,7 +88,7 @@ def changed(container: Container) -> list[changes.Change]:
         upper = _open(str(container.folder.path / "upper"), opened)
         found = changes.changes(upper, lowers, userxattr=rootless)
         keeps_id = container.record.options.get("userns") == "keep-id"
-        accounts = ("/etc/passwd", "/etc/group") if keeps_id else ()
+        accounts = ACCOUNT_PATHS if keeps_id else ()
         possible = (*OWN_PATHS, *accounts, INIT.destination, f"/usr{INIT.destination}")
         return _without({path for path in possible if _is_empty_file(upper, path)}, found)
 

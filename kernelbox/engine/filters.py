@@ -18,7 +18,18 @@ from kernelbox.errors import InvalidOption
 from kernelbox.store.container_record import LIVING, STATUSES, ContainerRecord
 from kernelbox.store.state import Event
 
-__all__ = ["CONTAINER_KEYS", "EVENT_KEYS", "Filters", "checked", "from_json", "matches", "matches_event", "parse"]
+__all__ = [
+    "CONTAINER_KEYS",
+    "EVENT_KEYS",
+    "Filters",
+    "checked",
+    "from_json",
+    "has_labels",
+    "is_found",
+    "matches",
+    "matches_event",
+    "parse",
+]
 
 Filters = Mapping[str, Sequence[str]]
 
@@ -137,17 +148,19 @@ def _has_id(record: ContainerRecord, values: Sequence[str]) -> bool:
 def _has_name(record: ContainerRecord, values: Sequence[str]) -> bool:
     """A part of the name, or a regular expression; the name may be meant with its slash, as in "^/web$"."""
     names = (record.name, f"/{record.name}")
-    return any(name == value or _is_found(value, name) for value in values for name in names)
+    return any(name == value or is_found(value, name) for value in values for name in names)
 
 
-def _is_found(pattern: str, name: str) -> bool:
+def is_found(pattern: str, name: str) -> bool:
+    """Whether a regular expression fits a part of the name."""
     try:
         return re.search(pattern, name) is not None
     except re.error:  # as in Docker, what is no expression may still be a name, and is no fault
         return False
 
 
-def _has_labels(labels: Mapping[str, str], values: Sequence[str]) -> bool:
+def has_labels(labels: Mapping[str, str], values: Sequence[str]) -> bool:
+    """Whether all of KEY or KEY=VALUE are among the labels."""
     for value in values:
         key, equals, wanted = value.partition("=")
         if key not in labels or (equals and labels[key] != wanted):
@@ -196,7 +209,7 @@ _TESTS: dict[str, Callable[[ContainerRecord, Sequence[str]], bool]] = {
     "id": _has_id,
     "is-task": lambda record, values: "false" in values,
     "isolation": lambda record, values: True,  # a word of Windows
-    "label": lambda record, values: _has_labels(record.labels, values),
+    "label": lambda record, values: has_labels(record.labels, values),
     "name": _has_name,
     "network": lambda record, values: any(name in values for name in networks_of(record)),
     "status": lambda record, values: record.status in values,
@@ -228,7 +241,7 @@ def _event_has(event: Event, key: str, values: Sequence[str]) -> bool:
     if key == "event":
         return event.action in values or event.action.partition(":")[0] in set(values) & set(_WITH_DETAILS)
     if key == "label":
-        return _has_labels(event.attributes, values)
+        return has_labels(event.attributes, values)
     if key == "image":
         return _event_is_of_image(event, values)
     if key == "scope":

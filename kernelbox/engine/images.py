@@ -94,8 +94,7 @@ class Images:
     def get(self, name: str, platform: Platform | None = None) -> Image:
         """The image of this name, for `platform` where that is said. Raises ImageNotFound with what there is."""
         found = self._get(name)
-        own = of_machine(os.uname().machine)
-        if platform not in (None, own):
+        if platform is not None and platform != (own := of_machine(os.uname().machine)):
             raise ImageNotFound(
                 f"the image {name} is not there for the platform {platform}",
                 hint=f"it is for {own}, as this machine is",

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.preparation import Prepared
-from kernelbox.errors import Conflict, InvalidOption, StoreError
+from kernelbox.errors import Conflict, InvalidOption, StoreError, reason_of
 from kernelbox.linux import cgroups
 from kernelbox.native import lib
 from kernelbox.oci import runtime_spec
@@ -129,7 +129,7 @@ class KeptFolder:
         try:
             yield
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise StoreError(f"could not write to {self.path}: {reason}", hint="see that its disk has room") from error
 
     def config(self) -> Config:

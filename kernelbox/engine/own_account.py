@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+from collections.abc import Callable
 
 from kernelbox.engine import spec, users
 from kernelbox.engine.images import Image
@@ -17,7 +18,9 @@ from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.setup import KEEP_ID
 from kernelbox.runtime.steps.ids import MakeUserNamespace
 
-__all__ = ["account_files", "accounts_of", "id_map", "keeps_id", "namespace_plan"]
+__all__ = ["ACCOUNT_PATHS", "account_files", "accounts_of", "id_map", "keeps_id", "namespace_plan"]
+
+ACCOUNT_PATHS = ("/etc/passwd", "/etc/group")
 
 ONE_ID_NOTE = "without subordinate ids there is no root in the container: programs run as its one user, setuid or not"
 
@@ -46,16 +49,18 @@ def accounts_of(image: Image, options: RunOptions, machine: Machine) -> tuple[by
     InvalidOption."""
     passwd, group = image.read_accounts()
     if not users.has_id(passwd, machine.uid, 7):
-        name, home = _own_name(machine.uid, passwd), _home(machine.uid, image.config, options)
+        name = _own_name(machine.uid, passwd, lambda uid: pwd.getpwuid(uid).pw_name)
+        home = _home(machine.uid, image.config, options)
         passwd = _line(passwd, f"{name}:*:{machine.uid}:{machine.gid}:{name}:{home}:/bin/sh")
     if not users.has_id(group, machine.gid, 4):
-        group = _line(group, f"{_own_group(machine.gid, group)}:*:{machine.gid}:")
+        name = _own_name(machine.gid, group, lambda gid: grp.getgrgid(gid).gr_name)
+        group = _line(group, f"{name}:*:{machine.gid}:")
     return passwd, group
 
 
 def account_files(accounts: tuple[bytes, bytes]) -> dict[str, bytes]:
     """What the container finds at which path."""
-    return dict(zip(("/etc/passwd", "/etc/group"), accounts, strict=True))
+    return dict(zip(ACCOUNT_PATHS, accounts, strict=True))
 
 
 def _line(content: bytes, line: str) -> bytes:
@@ -63,21 +68,13 @@ def _line(content: bytes, line: str) -> bytes:
     return content + between + line.encode("utf-8", "surrogateescape") + b"\n"
 
 
-def _own_name(uid: int, passwd: bytes) -> str:
-    """The number itself for a user without an entry on the machine, and where somebody else has the name."""
+def _own_name(number: int, content: bytes, name_of: Callable[[int], str]) -> str:
+    """The number itself for an id without an entry on the machine, and where somebody else has the name."""
     try:
-        name = pwd.getpwuid(uid).pw_name
+        name = name_of(number)
     except KeyError:
-        return str(uid)
-    return str(uid) if _is_taken(name, passwd) else name
-
-
-def _own_group(gid: int, group: bytes) -> str:
-    try:
-        name = grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-    return str(gid) if _is_taken(name, group) else name
+        return str(number)
+    return str(number) if _is_taken(name, content) else name
 
 
 def _is_taken(name: str, content: bytes) -> bool:

@@ -28,6 +28,7 @@ from kernelbox.store.state import StateFile
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
+    from kernelbox.engine.images import Image
     from kernelbox.runtime.plan import Fault
     from kernelbox.store.id_ranges import IdRange
 
@@ -79,7 +80,7 @@ def start(
     options = options_of(record)
     with contextlib.ExitStack() as undo:
         beside = find(box, options)
-        fill_kept(box, record, box.images.get(record.image))
+        fill_kept(box, record)
         ready, taken, descriptors = prepared(box, record, options, undo, attach=attach, beside=beside)
         unmark(box, folder, record)
         folder.write_start(ready, taken.number if taken else -1, beside, record.options)
@@ -252,7 +253,7 @@ def prepared(
         taken = opened.ranges.take(record.id_range if adopt >= 0 else None)
         undo.callback(opened.ranges.release, taken)
     box.make_ready(image, options, opened.monitor, taken)
-    ready = planned(box, record, options, taken, attach=attach, adopt=adopt >= 0, beside=beside)
+    ready = planned(box, record, image, options, taken, attach=attach, adopt=adopt >= 0, beside=beside)
     userns = box.bundle_userns(image, undo)
     return ready, taken, ready.descriptors(taken, opened.null, userns, adopt)
 
@@ -260,6 +261,7 @@ def prepared(
 def planned(
     box: Engine,
     record: ContainerRecord,
+    image: Image,
     options: RunOptions,
     taken: IdRange | None,
     *,
@@ -274,7 +276,7 @@ def planned(
     return prepare(
         opened.kernel,
         opened.paths,
-        box.images.get(record.image),
+        image,
         record.command,
         options,
         taken,

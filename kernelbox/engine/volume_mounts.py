@@ -20,7 +20,7 @@ from kernelbox.engine.images import Image
 from kernelbox.engine.mount_options import checked_target
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.volume_options import VolumeWords
-from kernelbox.errors import InvalidOption, StoreError
+from kernelbox.errors import InvalidOption, StoreError, reason_of
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Mount
@@ -99,7 +99,7 @@ def uses_for(container: str, mounts: Iterable[Mount], anonymous: frozenset[str])
     return uses
 
 
-def fill_kept(box: Engine, record: ContainerRecord, image: Image) -> None:
+def fill_kept(box: Engine, record: ContainerRecord) -> None:
     """Makes the folders of its volumes, and copies into those that are empty what the image has there, once. Raises
     StoreError."""
     store = box.volumes.store
@@ -112,7 +112,7 @@ def fill_kept(box: Engine, record: ContainerRecord, image: Image) -> None:
     from kernelbox.engine.image_root import open_image_root
     from kernelbox.store import volume_fill
 
-    with open_image_root(box, image) as root:
+    with open_image_root(box, box.images.get(record.image)) as root:
         for use in waiting:
             volume_fill.fill(store.folder(use.volume), root, use.destination)
             store.set_filled(use)
@@ -204,7 +204,7 @@ def _own_folder(box: Engine, name: str, mount: Mount, root: int, taken: IdRange 
             if not VolumeWords.of(mount.options).nocopy:
                 volume_fill.copy_into(folder.fileno(), root, mount.destination, ids)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise StoreError(
             f"could not make the volume on {mount.destination}: {reason}", hint="see that the store's disk has room"
         ) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict
 
+from kernelbox.engine.filters import has_labels, is_found
 from kernelbox.engine.option_values import near, pairs
 from kernelbox.engine.volume_options import DRIVER, VolumeWords, check_driver
 from kernelbox.errors import Conflict, InvalidOption, NotSupported, VolumeNotFound
@@ -18,7 +18,6 @@ from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.setup import RUNS, TRASH
 from kernelbox.runtime.steps.ending import Sweep
 from kernelbox.store.sizes import folder_size
-from kernelbox.store.volume_names import is_name
 from kernelbox.store.volume_rows import ANONYMOUS_LABEL, VolumeRecord
 from kernelbox.store.volumes import VolumeStore
 
@@ -222,23 +221,8 @@ def _boolean(key: str, text: str) -> bool:
 def _matches(volume: Volume, wanted: Mapping[str, Sequence[str]]) -> bool:
     labels = volume.record.labels
     return (
-        all(_has(labels, each) for each in wanted.get("label", ()))
-        and not any(_has(labels, each) for each in wanted.get("label!", ()))
+        has_labels(labels, wanted.get("label", ()))
+        and not any(has_labels(labels, [each]) for each in wanted.get("label!", ()))
         and ("driver" not in wanted or DRIVER in wanted["driver"])
-        and ("name" not in wanted or any(_is_found(each, volume.name) for each in wanted["name"]))
+        and ("name" not in wanted or any(each == volume.name or is_found(each, volume.name) for each in wanted["name"]))
     )
-
-
-def _has(labels: Mapping[str, str], text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in labels and (not equals or labels[key] == value)
-
-
-def _is_found(pattern: str, name: str) -> bool:
-    """A part of the name, or an expression."""
-    if is_name(pattern):
-        return pattern in name
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:
-        return False

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from kernelbox.errors import KernelBoxError, KernelError, MonitorError, StoreError
+from kernelbox.errors import KernelBoxError, KernelError, MonitorError, StoreError, reason_of
 from kernelbox.native import check, lib
 from kernelbox.runtime import monitor_program
 from kernelbox.runtime import rootless as rootless_ids
@@ -338,7 +338,7 @@ class Monitor:
         except KernelBoxError:
             raise
         except OSError as error:
-            what, reason = error.filename or self._paths.root, (error.strerror or str(error)).lower()
+            what, reason = error.filename or self._paths.root, reason_of(error)
             raise StoreError(f"could not start a monitor: {what}: {reason}") from error
 
     def _start_alone(self) -> bool:

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelbox.errors import StoreError
+from kernelbox.errors import StoreError, reason_of
 
 __all__ = ["StorePaths", "default_root", "runtime_base"]
 
@@ -106,7 +106,7 @@ class StorePaths:
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_ours(base, mend)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise StoreError(f"could not make {base} for the monitor's socket: {reason}", hint=mend) from error
 
 

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from kernelbox.errors import InvalidOption, KernelBoxError, KernelError, NotFound, StoreError
+from kernelbox.errors import InvalidOption, KernelBoxError, KernelError, NotFound, StoreError, reason_of
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.store import inside, ownership, tar_in, tar_out
 from kernelbox.store.ownership import IdShift
@@ -62,8 +62,9 @@ def resume(volume: Path) -> None:
         with Descriptor(os.open(volume, _FOLDER)) as opened, _locked(opened.fileno()):
             _move_in(opened.fileno())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StoreError(f"what is half copied into the volume {volume.name} cannot be moved in: {reason}") from error
+        raise StoreError(
+            f"what is half copied into the volume {volume.name} cannot be moved in: {reason_of(error)}"
+        ) from error
 
 
 def copy_into(folder: int, root: int, target: str, ids: IdShift | None = None) -> bool:

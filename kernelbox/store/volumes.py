@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kernelbox.errors import Conflict, StoreError
+from kernelbox.errors import Conflict, StoreError, reason_of
 from kernelbox.linux import mountinfo
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.store import volume_rows as rows
@@ -136,7 +136,7 @@ class VolumeStore:
         try:
             path.mkdir(mode=0o700)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise StoreError(f"could not make {path}: {reason}", hint="see that its disk has room") from error
         folder = Descriptor(os.open(path, _FOLDER))
         fcntl.flock(folder.fileno(), fcntl.LOCK_SH)
@@ -201,7 +201,7 @@ class VolumeStore:
                     os.fsync(folder.fileno())
                 os.fsync(above.fileno())
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise StoreError(
                 f"could not make the folder of the volume {record.name}: {reason}", hint="see that its disk has room"
             ) from error
@@ -228,7 +228,7 @@ class VolumeStore:
             except FileNotFoundError:
                 fresh = ""
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
+                reason = reason_of(error)
                 raise StoreError(
                     f"could not remove the folder of the volume {name}: {reason}",
                     hint="all folders of a store lie on one file system",

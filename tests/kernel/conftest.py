@@ -3,6 +3,7 @@ images and bundles of busybox."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,3 +78,13 @@ def containers(engine: Engine) -> Iterator[Containers]:
 def sleeper(containers: Containers, busybox_image: str) -> Container:
     """One that runs, and does not end by itself."""
     return containers.run(busybox_image, ["sleep", "infinity"], name="sleeper")
+
+
+@pytest.fixture
+def orphans() -> Iterator[None]:
+    """Reaps at the end what lost its parent: a container without a pid namespace leaves that to init, which is the
+    subreaper pytest here."""
+    yield
+    for process in leaks.descendants():
+        if process.state == "Z" and process.parent == os.getpid():
+            os.waitpid(process.pid, 0)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
-import leaks
 import pytest
 from waiting import wait_until
 
@@ -20,16 +16,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.timeout(60), pyt
 
 OTHERS = {"private": "private", "host": "host", "another's": "container:sleeper"}
 HELD = "setsid sleep infinity & sleep infinity & echo said; echo err >&2; wait"
-
-
-@pytest.fixture
-def orphans() -> Iterator[None]:
-    """Reaps at the end what lost its parent: a container without a pid namespace leaves that to init, which is the
-    subreaper pytest here."""
-    yield
-    for process in leaks.descendants():
-        if process.state == "Z" and process.parent == os.getpid():
-            os.waitpid(process.pid, 0)
 
 
 @pytest.fixture(params=OTHERS)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +52,6 @@ def test_a_timeout_ends_everything(box: Engine, busybox_image: str, tree: str) -
     assert (run.exit_code, run.signal, run.oom_killed) == (137, 9, False)
     with pytest.raises(RunTimeout, match="its timeout passed"):
         run.check()
-
-
-@pytest.fixture
-def orphans() -> Iterator[None]:
-    """Reaps at the end what lost its parent: a container without a pid namespace leaves that to init, which is the
-    subreaper pytest here."""
-    yield
-    for process in leaks.descendants():
-        if process.state == "Z" and process.parent == os.getpid():
-            os.waitpid(process.pid, 0)
 
 
 @pytest.mark.usefixtures("orphans")
