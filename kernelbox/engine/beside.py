@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from kernelbox.engine.images import read_beneath
 from kernelbox.engine.option_values import SHARED
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_files import OWN_PATHS
+from kernelbox.oci.value import frozen
 
 if TYPE_CHECKING:
     from kernelbox.engine.container import Container
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NOBODY", "Beside", "find"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beside:
     """`spaces` has the other one's id and first process by the kind of namespace; names and `files` (path and content)
     are those of the one whose network is joined."""

@@ -26,7 +26,6 @@ from kernelbox.native import lib
 from kernelbox.oci.runtime_spec import Mount
 from kernelbox.oci.value import frozen
 from kernelbox.store.id_ranges import COUNT
-from kernelbox.store.ownership import IdShift
 from kernelbox.store.volume_names import DATA, RUN_VOLUME
 
 if TYPE_CHECKING:
@@ -190,6 +189,7 @@ def _image_root(box: Engine, image: Image, mounts: Iterable[Mount]) -> Iterator[
 def _own_folder(box: Engine, name: str, mount: Mount, root: int, taken: IdRange | None) -> str:
     """A folder that goes with the run. Where ids cannot be mapped its files have those that the container has now."""
     from kernelbox.store import volume_fill
+    from kernelbox.store.ownership import IdShift
 
     path = box.paths.runs / name
     opened = box.opened()
