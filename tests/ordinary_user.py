@@ -118,7 +118,8 @@ def make() -> tuple[User, bool]:
     made = False
     with suppress(KeyError):
         return from_entry(pwd.getpwnam(NAME)), made
-    subprocess.run([tool("useradd"), "--no-create-home", "--shell", "/bin/sh", NAME], check=True)
+    ids = [*("-K", "UID_MIN=20000"), *("-K", "GID_MIN=20000")]  # those of nobody in the tests' images
+    subprocess.run([tool("useradd"), *ids, "--no-create-home", "--shell", "/bin/sh", NAME], check=True)
     return from_entry(pwd.getpwnam(NAME)), True
 
 

@@ -37,7 +37,8 @@ def root(tree: Path) -> Iterator[int]:
 
 def everything(folder: Path) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
-    for path in sorted(folder.rglob("*")):
+    below = (Path(top, name) for top, folders, files in os.walk(folder) for name in (*folders, *files))
+    for path in sorted(below):  # rglob of some Pythons looks where links lead
         status = path.lstat()
         link = stat.S_ISLNK(status.st_mode)
         content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
