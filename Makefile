@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := $(wildcard $(addprefix kernelbox/native/,*.c *.h *.txt build.py monitor/*.[ch] init/*.c sanitize/*.[ch]))
+NATIVE := $(wildcard $(addprefix kernelbox/native/,*.c *.h *.txt build.py layers/*.[ch] monitor/*.[ch] init/*.c sanitize/*.[ch]))
 NOTEBOOK := notebooks/00_first_cell.ipynb
 export PYTHON
 

@@ -4,10 +4,14 @@
     ├── InvalidOption                  an option, a value or a combination that cannot be meant   (also a ValueError)
     ├── NotFound                       a named thing that is not there
     │   ├── ImageNotFound
+    │   ├── BlobNotFound               content that the store, or a registry, does not have
     │   ├── ContainerNotFound
     │   └── VolumeNotFound
     ├── Conflict                       not in the state that the container is in: start of a running one
     │   └── NameInUse                  a name that already belongs to another container
+    ├── InvalidContent                 content from elsewhere is not what it says it is
+    ├── RegistryError                  a registry refused, answered nonsense or could not be reached
+    │   └── Unauthorized               ... or wants to know who asks
     ├── NotSupported                   this machine cannot do it; the hint says what would mend it
     ├── KernelError                    a system call refused; carries errno                       (also an OSError)
     ├── StoreError                     the store cannot be read or written
@@ -67,6 +71,10 @@ class ImageNotFound(NotFound):
     """No image of this name."""
 
 
+class BlobNotFound(NotFound):
+    """Content of this digest is not there."""
+
+
 class ContainerNotFound(NotFound):
     """No container of this name or id."""
 
@@ -90,6 +98,31 @@ class NameInUse(Conflict):
     """The name already belongs to another container."""
 
     exit_code = 125
+
+
+class InvalidContent(KernelBoxError, ValueError):
+    """What came from elsewhere is not what it says it is, or not what its format allows: content whose digest or size
+    differs, a damaged archive, a manifest that leads nowhere. Nothing of it is kept."""
+
+    status = 400
+
+
+class RegistryError(KernelBoxError):
+    """A registry refused, answered nonsense or could not be reached. `http_status` is what it answered, 0 where it did
+    not; `code` the word of the distribution specification for it ("MANIFEST_UNKNOWN"), or nothing."""
+
+    status = 502
+
+    def __init__(self, message: str, *, hint: str | None = None, http_status: int = 0, code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.http_status = http_status
+        self.code = code
+
+
+class Unauthorized(RegistryError):
+    """The registry wants to know who asks, or does not let this one do it."""
+
+    status = 401
 
 
 class NotSupported(KernelBoxError):

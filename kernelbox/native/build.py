@@ -87,7 +87,7 @@ def build_extension() -> None:
         generated = Path(folder, "_native.c")
         ffi.emit_c_code(str(generated))
         objects: list[str] = []
-        for source in [generated, *sorted(HERE.glob("*.c"))]:
+        for source in [generated, *sorted(HERE.glob("*.c")), *sorted(HERE.glob("layers/*.c"))]:
             product = Path(folder, f"{source.stem}.{len(objects)}.o")
             warnings = [] if source == generated else WARNINGS
             options = [*COMMON, *warnings, "-fPIC", *defines(), "-DPy_LIMITED_API=0x030B0000", *include]

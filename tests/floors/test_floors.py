@@ -34,6 +34,8 @@ THIRD_PARTY = {
     "hatchling": ("kernelbox.native",),
     "requests": ("kernelbox.registry", "kernelbox.api"),
     "aiohttp": ("kernelbox.registry", "kernelbox.api"),
+    "bcrypt": ("kernelbox.registry",),
+    "cryptography": ("kernelbox.registry",),
     "yaml": ("kernelbox.compose",),
     "jsonschema": ("kernelbox.compose",),
     "zstandard": ("kernelbox.store",),
