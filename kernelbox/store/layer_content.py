@@ -15,6 +15,7 @@ from kernelbox.errors import InvalidContent, StoreError
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.units import format_size
 from kernelbox.oci.value import frozen
+from kernelbox.store import held_files
 from kernelbox.store.tar_entries import Readable
 from kernelbox.store.zstd_frames import ZstdFrames
 
@@ -128,7 +129,10 @@ class Bounded:
         return content
 
     def _look_at_disk(self) -> None:
-        disk = os.statvfs(self._folder)
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError as error:
+            raise held_files.disk_error(f"look at the disk of {self._folder}", error) from error
         free = disk.f_bavail * disk.f_frsize
         if free < min(self._bounds.reserve, disk.f_blocks * disk.f_frsize // 100):
             raise StoreError(
@@ -153,13 +157,14 @@ class _Rejoined:
 
 class _Gunzip:
     def __init__(self, file: Readable) -> None:
+        from isal import igzip_lib
+
+        self._error = cast("type[Exception]", igzip_lib.IsalError)
         self._file = file
         self._member: IgzipDecompressor | None = None
         self._input = b""
 
     def read(self, size: int, /) -> bytes:
-        from isal import igzip_lib
-
         while True:
             if self._member is None and not self._begin_member():
                 return b""
@@ -171,7 +176,7 @@ class _Gunzip:
                     raise InvalidContent("a layer compressed with gzip is cut short")
             try:
                 content: bytes = member.decompress(self._input, size)
-            except igzip_lib.error as error:
+            except self._error as error:
                 raise InvalidContent(f"a layer compressed with gzip is damaged: {error}") from None
             self._input = b""
             if member.eof:
