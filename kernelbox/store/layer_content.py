@@ -61,25 +61,27 @@ def decompressed(file: Readable, compression: str | None = None) -> Readable:
 
 
 class Hashing:
-    """Passes on what it reads, and knows its `size` in bytes and its `digest` so far."""
+    """Passes on what it reads, and knows its `size` in bytes and its `digest` so far; without an algorithm the size
+    alone."""
 
     def __init__(self, file: Readable, algorithm: str = "sha256") -> None:
         self._file = file
         self._algorithm = algorithm
-        self._hash = hashlib.new(algorithm)
+        self._hash = hashlib.new(algorithm) if algorithm else None
         self.size = 0
 
     def read(self, size: int, /) -> bytes:
         content = self._file.read(size)
-        self._hash.update(content)
+        if self._hash is not None:
+            self._hash.update(content)
         self.size += len(content)
         return content
 
     @property
-    def digest(self) -> Digest:
-        return Digest(self._algorithm, self._hash.hexdigest())
+    def digest(self) -> Digest | None:
+        return Digest(self._algorithm, self._hash.hexdigest()) if self._hash is not None else None
 
-    def check(self, expected: Digest, what: str, size: int | None = None) -> None:
+    def check(self, expected: Digest | None, what: str, size: int | None = None) -> None:
         """Reads what is left, and raises InvalidContent where all of it is not what it should be; `what` names it."""
         while self.read(_CHUNK):
             if size is not None and self.size > size:
@@ -87,7 +89,7 @@ class Hashing:
         if size is not None and self.size != size:
             more = "more than" if self.size > size else f"{self.size} bytes and not"
             raise InvalidContent(f"{what} has {more} the {size} bytes that it should have")
-        if self.digest != expected:
+        if expected is not None and self.digest not in (None, expected):
             raise InvalidContent(f"{what} is damaged: it should be {expected} and is {self.digest}")
 
 
