@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 from unit.store.images_made import Made, images_in, prepared
 
-from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption, KernelBoxError
+from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption
 from kernelbox.oci import reference
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.manifest import Index
 from kernelbox.store.container_record import ContainerRecord
-from kernelbox.store.image_removal import plan_removal
-from kernelbox.store.image_rows import ImageRecord
 from kernelbox.store.image_store import ImageStore
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import _STEPS, VERSION, StateFile
@@ -305,7 +303,7 @@ def test_who_holds_an_image_keeps_it(images: ImageStore, paths: StorePaths) -> N
 
 
 def test_who_holds_and_who_removes_at_once(images: ImageStore, paths: StorePaths) -> None:
-    for _ in range(40):
+    for _ in range(12):
         APP.added_to(images, "web")
         start, seen = threading.Barrier(2), []
 
@@ -452,49 +450,3 @@ def test_a_state_file_of_before_there_were_images(paths: StorePaths, state: Stat
     connection = sqlite3.connect(paths.state)
     assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
     connection.close()
-
-
-def planned(names: tuple[str, ...], name: str, *statuses: str, held: bool = False, force: bool = False) -> object:
-    record = ImageRecord(APP.id, "", 0.0, 0.0, names=names)
-    containers = [(str(number) * 64, status) for number, status in enumerate(statuses)]
-    try:
-        plan = plan_removal(record, name, containers, held=held, force=force)
-    except KernelBoxError as error:
-        return type(error)
-    return plan.names, plan.gone
-
-
-A1, A2, B1 = "docker.io/library/a:1", "docker.io/library/a:2", "docker.io/library/b:1"
-AD, BD = f"docker.io/library/a@{APP.id}", f"docker.io/library/b@{APP.id}"
-
-
-@pytest.mark.parametrize(
-    ("names", "name", "statuses", "held", "plain", "forced"),
-    [
-        ((A1,), A1, [], False, ((A1,), True), ((A1,), True)),
-        ((A1, A2), A1, [], False, ((A1,), False), ((A1,), False)),
-        ((A1, AD), A1, [], False, ((A1, AD), True), ((A1, AD), True)),
-        ((A1, A2, AD), A1, [], False, ((A1,), False), ((A1,), False)),
-        ((A1, AD, B1), A1, [], False, ((A1, AD), False), ((A1, AD), False)),
-        ((A1, BD), A1, [], False, ((A1,), False), ((A1,), False)),
-        ((A1, AD), AD, [], False, ((AD,), False), ((AD,), False)),
-        ((AD,), AD, [], False, ((AD,), True), ((AD,), True)),
-        ((A1, A2), A1, ["running"], False, ((A1,), False), ((A1,), False)),
-        ((A1,), A1, ["exited"], False, Conflict, ((A1,), True)),
-        ((A1,), A1, ["exited", "running"], False, Conflict, ((A1,), False)),
-        ((A1,), A1, [], True, Conflict, ((A1,), False)),
-        ((), "", [], False, ((), True), ((), True)),
-        ((A1, AD), "", [], False, ((A1, AD), True), ((A1, AD), True)),
-        ((A1, A2), "", [], False, Conflict, ((A1, A2), True)),
-        ((A1, BD), "", [], False, Conflict, ((A1, BD), True)),
-        ((AD, BD), "", [], False, Conflict, ((AD, BD), True)),
-        ((A1,), "", ["created"], False, Conflict, ((A1,), True)),
-        ((A1,), "", ["running"], False, Conflict, Conflict),
-        ((A1,), "", [], True, Conflict, Conflict),
-    ],
-)
-def test_dockers_rules(
-    names: tuple[str, ...], name: str, statuses: list[str], held: bool, plain: object, forced: object
-) -> None:
-    assert planned(names, name, *statuses, held=held) == plain
-    assert planned(names, name, *statuses, held=held, force=True) == forced
