@@ -120,3 +120,8 @@ struct kb_layer_result {
     int fault; /* enum kb_layer_fault: why -EBADMSG was returned; with another result the kernel refused */
     char name[256]; /* what the trouble is with, shortened; entry number `entries` */
 };
+
+/* Makes of the tar what the folder `root`, which is empty, has to hold as a lower layer of an overlay, everything
+ * beneath it. What overlay knows by marks (whiteouts, opaque folders) gets those of a mount with "userxattr" where
+ * KB_LAYER_ROOTLESS. On failure what was made stays. */
+int kb_layer_apply(int root, int input, const struct kb_layer_options *options, struct kb_layer_result *result);
