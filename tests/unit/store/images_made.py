@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from unit.store.layer_archives import archive, unpack_tree
+from unit.store.layer_archives import archive
 
 from kernelbox.oci import media_types, reference
 from kernelbox.oci.descriptor import Descriptor
@@ -14,10 +15,12 @@ from kernelbox.oci.image_config import ImageConfig
 from kernelbox.oci.image_document import ImageDocument, chain_ids
 from kernelbox.oci.manifest import Manifest
 from kernelbox.oci.platform import Platform
+from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.image_rows import ImageRecord
 from kernelbox.store.image_store import ImageStore
+from kernelbox.store.layer_forms import tree_form
 from kernelbox.store.layer_pipe import LayerSource
-from kernelbox.store.layers import TREE, Layer, LayerForm, Layers
+from kernelbox.store.layers import Layer, Layers
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import StateFile
 
@@ -33,7 +36,7 @@ def prepared(root: Path) -> StorePaths:
 
 
 def images_in(paths: StorePaths, state: StateFile, swept: list[str]) -> ImageStore:
-    layers = Layers(paths.layers, paths.trash, swept.append, LayerForm(TREE, unpack_tree))
+    layers = Layers(paths.layers, paths.trash, swept.append, tree_form(rootless=os.geteuid() != 0))
     return ImageStore(state, paths, layers, swept.append)
 
 
@@ -93,3 +96,35 @@ class Made:
             (file,) = layer.path.iterdir()
             assert archive({file.name: file.read_bytes()}) == tar
         return True
+
+
+BASE = Made(["base"])
+APP = Made(["base", "app"], "2024-03-01T12:00:00Z", {"tier": "web"})
+TOOL = Made(["base", "tool"], "2024-03-02T12:00:00Z")
+ALONE = Made(["alone"])
+
+
+def container(state: StateFile, image: Made, name: str, status: str = "exited") -> ContainerRecord:
+    record = ContainerRecord(
+        id=name.encode().hex().ljust(64, "0"),
+        name=name,
+        image="x",
+        created_at=1.0,
+        image_digest=image.id,
+        status=status,
+    )
+    state.add(record)
+    return record
+
+
+def whole(*names: str) -> tuple[str, ...]:
+    return tuple(str(reference.parse(name)) for name in names)
+
+
+def kept(images: ImageStore) -> tuple[set[Digest], set[Digest]]:
+    return set(images.blobs.every()), set(images.layers.every())
+
+
+def of(*made: Made) -> tuple[set[Digest], set[Digest]]:
+    """What these need, and nothing else."""
+    return set().union(*(each.blobs for each in made)), set().union(*(set(each.chain) for each in made))

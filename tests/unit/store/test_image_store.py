@@ -5,73 +5,16 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from unit.store.images_made import Made, images_in, prepared
+from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, kept, of, whole
 
 from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption
 from kernelbox.oci import reference
-from kernelbox.oci.digest import Digest
 from kernelbox.oci.manifest import Index
-from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.image_store import ImageStore
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import _STEPS, VERSION, StateFile
-
-BASE = Made(["base"])
-APP = Made(["base", "app"], "2024-03-01T12:00:00Z", {"tier": "web"})
-TOOL = Made(["base", "tool"], "2024-03-02T12:00:00Z")
-ALONE = Made(["alone"])
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> StorePaths:
-    return prepared(tmp_path / "store")
-
-
-@pytest.fixture
-def state(paths: StorePaths) -> Iterator[StateFile]:
-    file = StateFile(paths.state)
-    yield file
-    file.close()
-
-
-@pytest.fixture
-def swept() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def images(paths: StorePaths, state: StateFile, swept: list[str]) -> ImageStore:
-    return images_in(paths, state, swept)
-
-
-def container(state: StateFile, image: Made, name: str, status: str = "exited") -> ContainerRecord:
-    record = ContainerRecord(
-        id=name.encode().hex().ljust(64, "0"),
-        name=name,
-        image="x",
-        created_at=1.0,
-        image_digest=image.id,
-        status=status,
-    )
-    state.add(record)
-    return record
-
-
-def whole(*names: str) -> tuple[str, ...]:
-    return tuple(str(reference.parse(name)) for name in names)
-
-
-def kept(images: ImageStore) -> tuple[set[Digest], set[Digest]]:
-    return set(images.blobs.every()), set(images.layers.every())
-
-
-def of(*made: Made) -> tuple[set[Digest], set[Digest]]:
-    """What these need, and nothing else."""
-    return set().union(*(each.blobs for each in made)), set().union(*(set(each.chain) for each in made))
 
 
 def test_nothing_is_made_by_asking(images: ImageStore, paths: StorePaths) -> None:
@@ -341,61 +284,6 @@ def test_prune(images: ImageStore, state: StateFile) -> None:
     assert kept(images) == of(ALONE)
 
 
-def test_usage(images: ImageStore, state: StateFile) -> None:
-    for made in (BASE, APP, ALONE):
-        made.added_to(images)
-    container(state, APP, "one")
-    usage = images.usage()
-    found = {each.image.id: (each.size, each.shared, each.unique, each.containers) for each in usage.images}
-    assert found == {
-        BASE.id: (4000, 4000, 0, 0),
-        APP.id: (7000, 4000, 3000, 1),
-        ALONE.id: (5000, 0, 5000, 0),
-    }
-    assert usage.layers == 4000 + 3000 + 5000
-    assert usage.blobs == sum(images.blobs.size(each) for each in of(BASE, APP, ALONE)[0])
-    assert usage.unused == 0
-    images.blobs.put(b"garbage")
-    TOOL.moved_to(images)
-    TOOL.unpacked_in(images)
-    assert images.usage().unused == 7 + 4000 + images.blobs.size(TOOL.contents[1].digest)
-    assert images.collect().size == 7 + 4000 + TOOL.contents[1].size
-    assert images.usage() == usage
-
-
-def test_what_a_lease_keeps_stays(images: ImageStore) -> None:
-    APP.moved_to(images)
-    with images.lease() as lease:
-        lease.keep(APP.blobs, APP.chain)
-        APP.unpacked_in(images)
-        TOOL.moved_to(images)
-        images.collect()
-        assert all(images.blobs.has(each.digest) for each in APP.contents), "what it has said"
-        assert all(images.layers.has(each) for each in APP.chain)
-        assert images.blobs.has(TOOL.contents[1].digest), "what has come since it began"
-    gone = images.collect()
-    assert set(gone.layers) == set(APP.chain)
-    assert kept(images) == (set(), set())
-
-
-def test_what_was_there_before_a_lease_goes(images: ImageStore) -> None:
-    APP.moved_to(images)
-    with images.lease():
-        images.collect()
-        assert kept(images) == (set(), set())
-
-
-def test_what_others_pin_stays(images: ImageStore) -> None:
-    APP.moved_to(images)
-    images.pin("registry/lab/web", [APP.contents[0].digest])
-    images.pin("registry/lab/web", [APP.contents[1].digest])
-    images.collect()
-    assert kept(images)[0] == {each.digest for each in APP.contents}
-    images.unpin("registry/lab/web")
-    images.collect()
-    assert kept(images)[0] == set()
-
-
 def test_events(images: ImageStore, state: StateFile) -> None:
     APP.added_to(images, "web:1", action="pull")
     images.tag(APP.id, reference.parse("lab/web"))
@@ -407,38 +295,6 @@ def test_events(images: ImageStore, state: StateFile) -> None:
         *[("image", "untag", APP.id, {"name": APP.id})] * 2,
         ("image", "delete", APP.id, {"name": APP.id}),
     ]
-
-
-def test_many_add_remove_collect_and_prune_at_once(paths: StorePaths, images: ImageStore, swept: list[str]) -> None:
-    """Whoever has added an image has all of it, until it is removed."""
-    errors: list[BaseException] = []
-
-    def work(number: int) -> None:
-        state = StateFile(paths.state)
-        own = images_in(paths, state, swept)
-        made = [Made(["base", f"{each % 2}", f"{number}"]) for each in range(2)]
-        try:
-            for each in range(8):
-                name = f"own{number}:{each}"
-                record = made[each % 2].added_to(own, name)
-                assert made[each % 2].is_whole_in(own)
-                assert name in str(record.names)
-                own.prune()
-                own.remove(name)
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            state.close()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors, errors
-    images.collect()
-    assert images.every() == []
-    assert kept(images) == (set(), set())
 
 
 def test_a_state_file_of_before_there_were_images(paths: StorePaths, state: StateFile, images: ImageStore) -> None:
