@@ -268,8 +268,8 @@ def _moment(record: ContainerRecord) -> tuple[object, ...]:
 
 def _way_out(error: sqlite3.DatabaseError) -> str:
     words = str(error)
-    if "full" in words:
-        return "free some space on that disk"
+    if "full" in words or "I/O" in words:  # what it shares between processes is a file of its own
+        return "free some space on that disk; if there is some, the disk is failing"
     if "malformed" in words or "not a database" in words:
         return "it is damaged and was left as it is: move it away to begin anew; the folders of containers stay"
     if "locked" in words or "busy" in words:
