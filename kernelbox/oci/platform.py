@@ -1,5 +1,5 @@
 """`--platform`: which operating system and processor an image is for, in the words of OCI's image index (`os`,
-`architecture`, `variant`), and in the other spellings that Docker takes.
+`architecture`, `variant`), and in the other spellings that Docker takes; and which image of an index that is.
 
 >>> str(parse("linux/x86_64")), str(parse("aarch64")), str(parse("Linux/arm64/v8"))
 ('linux/amd64', 'linux/arm64', 'linux/arm64')
@@ -7,10 +7,17 @@
 
 from __future__ import annotations
 
-from kernelbox.errors import InvalidOption
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kernelbox.errors import ImageNotFound, InvalidOption
+from kernelbox.oci import media_types as types
 from kernelbox.oci.value import frozen
 
-__all__ = ["Platform", "of_machine", "parse"]
+if TYPE_CHECKING:
+    from kernelbox.oci.descriptor import Descriptor
+
+__all__ = ["Platform", "check", "choose", "of_machine", "parse", "rank"]
 
 _SYSTEMS = frozenset({
     "aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "netbsd", "openbsd", "plan9",
@@ -28,14 +35,24 @@ _OTHER_NAMES = {
 _PLAIN = {("arm64", "v8"): "", ("amd64", "v1"): "", ("arm", ""): "v7"}
 """Variants that are what there is without one, and the one of arm that is meant then."""
 
+_OLDER: dict[str, dict[str, tuple[str, ...]]] = {
+    "amd64": {"v4": ("v4", "v3", "v2", ""), "v3": ("v3", "v2", ""), "v2": ("v2", "")},
+    "arm": {"v8": ("v8", "v7", "v6", "v5"), "v7": ("v7", "v6", "v5"), "v6": ("v6", "v5")},
+    "arm64": {"v9": ("v9", "")},
+}
+"""What else a variant runs, the best first."""
+
 
 @frozen
 class Platform:
-    """What Docker writes as os/architecture, or os/architecture/variant."""
+    """What Docker writes as os/architecture, or os/architecture/variant. `os_features` are what an image needs of the
+    system beyond that."""
 
     os: str
     architecture: str
     variant: str = ""
+    os_version: str = ""
+    os_features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
@@ -61,6 +78,64 @@ def of_machine(machine: str) -> Platform:
     """That of a Linux whose uname(2) says `machine`."""
     name, variant = _OTHER_NAMES.get(machine, (machine, ""))
     return Platform("linux", name, _variant(name, variant))
+
+
+def rank(found: Platform, wanted: Platform) -> int | None:
+    """How far what is found is from what is wanted: 0 is that, 1 a variant older (arm/v7 runs arm/v6), and so on; None
+    does not run there.
+
+    Neighbours that some processors run too (386 on amd64) are none: containers here may only call the kernel as
+    programs of the machine's own architecture do."""
+    if _system(found) != _system(wanted) or not set(found.os_features) <= set(wanted.os_features):
+        return None
+    has, wants = _variant_of(found), _variant_of(wanted)
+    older = _OLDER.get(_system(wanted)[1], {}).get(wants, (wants,))
+    return older.index(has) if has in older else None
+
+
+def check(found: Platform, wanted: Platform, what: str) -> None:
+    """Raises ImageNotFound where `what`, which is for the platform `found`, does not run on `wanted`."""
+    if rank(found, wanted) is None:
+        raise ImageNotFound(
+            f"{what} is for {found}, not for {wanted}", hint=f"--platform {found} takes it all the same"
+        )
+
+
+def choose(descriptors: Iterable[Descriptor], wanted: Platform) -> Descriptor:
+    """The one of an index that fits best, the first of equals. One of which no platform is said (a further index, or the
+    only image of an archive) is taken where no other fits: what it leads to says, and `check` is for that. Attestations
+    and other artifacts are passed over. Raises ImageNotFound."""
+    images = [each for each in descriptors if _may_be_an_image(each)]
+    ranks = [(rank(each.platform, wanted), each) for each in images if each.platform]
+    fitting = [(number, each) for number, each in ranks if number is not None]
+    if fitting:
+        return min(fitting, key=lambda pair: pair[0])[1]
+    silent = [each for each in images if not each.platform]
+    if silent:
+        return silent[0]
+    there = sorted({str(each.platform) for each in images})
+    raise ImageNotFound(
+        f"no image for {wanted} among these", hint="there is " + ", ".join(there[:20]) if there else "there is none"
+    )
+
+
+def _may_be_an_image(descriptor: Descriptor) -> bool:
+    if descriptor.media_type not in types.MANIFESTS | types.INDEXES or descriptor.artifact_type:
+        return False
+    platform = descriptor.platform
+    unknown = platform is not None and "unknown" in (platform.os, platform.architecture)
+    return not unknown and "vnd.docker.reference.type" not in descriptor.annotations
+
+
+def _system(platform: Platform) -> tuple[str, str]:
+    name = platform.architecture.lower()
+    return platform.os.lower(), _OTHER_NAMES.get(name, (name, ""))[0]
+
+
+def _variant_of(platform: Platform) -> str:
+    name = platform.architecture.lower()
+    name, usual = _OTHER_NAMES.get(name, (name, ""))
+    return _variant(name, platform.variant.lower() or usual)
 
 
 def _variant(architecture: str, variant: str) -> str:
