@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelbox.oci import moments
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.image_document import ImageDocument
+from kernelbox.oci.platform import of_machine
 from kernelbox.oci.value import frozen
 
-__all__ = ["HistoryStep", "attrs", "created_at", "history"]
+if TYPE_CHECKING:
+    from kernelbox.engine.image import Image
+
+__all__ = ["HistoryStep", "attrs", "history"]
 
 _BEGINNING = "0001-01-01T00:00:00Z"
 """What Docker writes for a moment that nobody knows."""
@@ -29,32 +34,27 @@ class HistoryStep:
     Comment: str
 
 
-def created_at(document: ImageDocument) -> float:
-    """In seconds since 1970; 0 where the image does not say."""
-    return _seconds(document.created)
-
-
-def attrs(
-    document: ImageDocument, *, tags: Sequence[str], digests: Sequence[str], size: int, tagged_at: float
-) -> dict[str, Any]:
-    """In Docker's form. `size` is that of its layers as they lie here, in bytes."""
-    comment = document.history[-1].comment if document.history else ""
+def attrs(image: Image) -> dict[str, Any]:
+    """In Docker's form; of what no store has, what there is to say."""
+    document = image.stored.document if image.stored else None
+    steps = document.history if document else ()
+    platform = document.platform if document else of_machine(os.uname().machine)
     return {
-        "Id": str(document.digest),
-        "RepoTags": list(tags),
-        "RepoDigests": list(digests),
+        "Id": image.id,
+        "RepoTags": list(image.tags) or ([] if image.stored else [image.name]),
+        "RepoDigests": list(image.repo_digests),
         "Parent": "",
-        "Comment": comment,
-        "Created": document.created or _BEGINNING,
-        "Author": document.author,
-        "Config": document.config.to_json(),
-        "Architecture": document.platform.architecture,
-        "Variant": document.platform.variant,
-        "Os": document.platform.os,
-        "Size": size,
+        "Comment": steps[-1].comment if steps else "",
+        "Created": (document.created if document else "") or _BEGINNING,
+        "Author": document.author if document else "",
+        "Config": image.config.to_json(),
+        "Architecture": platform.architecture,
+        "Variant": platform.variant,
+        "Os": platform.os,
+        "Size": image.size,
         "GraphDriver": {"Data": None, "Name": "overlay"},
-        "RootFS": {"Type": "layers", "Layers": [str(each) for each in document.diff_ids]},
-        "Metadata": {"LastTagTime": moments.written(int(tagged_at * 1e9)) if tagged_at else _BEGINNING},
+        "RootFS": {"Type": "layers", "Layers": [str(each) for each in document.diff_ids] if document else []},
+        "Metadata": {"LastTagTime": moments.written(int(image.stored.record.added_at * 1e9))} if image.stored else {},
     }
 
 
