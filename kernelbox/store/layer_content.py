@@ -15,6 +15,7 @@ from kernelbox.errors import InvalidContent, StoreError
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.units import format_size
 from kernelbox.oci.value import frozen
+from kernelbox.store import held_files
 from kernelbox.store.tar_entries import Readable
 from kernelbox.store.zstd_frames import ZstdFrames
 
@@ -60,25 +61,27 @@ def decompressed(file: Readable, compression: str | None = None) -> Readable:
 
 
 class Hashing:
-    """Passes on what it reads, and knows its `size` in bytes and its `digest` so far."""
+    """Passes on what it reads, and knows its `size` in bytes and its `digest` so far; without an algorithm the size
+    alone."""
 
     def __init__(self, file: Readable, algorithm: str = "sha256") -> None:
         self._file = file
         self._algorithm = algorithm
-        self._hash = hashlib.new(algorithm)
+        self._hash = hashlib.new(algorithm) if algorithm else None
         self.size = 0
 
     def read(self, size: int, /) -> bytes:
         content = self._file.read(size)
-        self._hash.update(content)
+        if self._hash is not None:
+            self._hash.update(content)
         self.size += len(content)
         return content
 
     @property
-    def digest(self) -> Digest:
-        return Digest(self._algorithm, self._hash.hexdigest())
+    def digest(self) -> Digest | None:
+        return Digest(self._algorithm, self._hash.hexdigest()) if self._hash is not None else None
 
-    def check(self, expected: Digest, what: str, size: int | None = None) -> None:
+    def check(self, expected: Digest | None, what: str, size: int | None = None) -> None:
         """Reads what is left, and raises InvalidContent where all of it is not what it should be; `what` names it."""
         while self.read(_CHUNK):
             if size is not None and self.size > size:
@@ -86,19 +89,18 @@ class Hashing:
         if size is not None and self.size != size:
             more = "more than" if self.size > size else f"{self.size} bytes and not"
             raise InvalidContent(f"{what} has {more} the {size} bytes that it should have")
-        if self.digest != expected:
+        if expected is not None and self.digest not in (None, expected):
             raise InvalidContent(f"{what} is damaged: it should be {expected} and is {self.digest}")
 
 
 @frozen
 class Bounds:
     """How much a layer may become: `ratio` bytes for each that it has compressed, or `always` in any case, as long as
-    the disk keeps `reserve` bytes (a hundredth of it, where that is less). `entries` is how many files."""
+    the disk keeps `reserve` bytes (a hundredth of it, where that is less)."""
 
     ratio: int = 200
     always: int = 1 << 30
     reserve: int = 256 << 20
-    entries: int = 1 << 22
 
 
 class Bounded:
@@ -128,7 +130,10 @@ class Bounded:
         return content
 
     def _look_at_disk(self) -> None:
-        disk = os.statvfs(self._folder)
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError as error:
+            raise held_files.disk_error(f"look at the disk of {self._folder}", error) from error
         free = disk.f_bavail * disk.f_frsize
         if free < min(self._bounds.reserve, disk.f_blocks * disk.f_frsize // 100):
             raise StoreError(
@@ -153,13 +158,14 @@ class _Rejoined:
 
 class _Gunzip:
     def __init__(self, file: Readable) -> None:
+        from isal import igzip_lib
+
+        self._error = cast("type[Exception]", igzip_lib.IsalError)
         self._file = file
         self._member: IgzipDecompressor | None = None
         self._input = b""
 
     def read(self, size: int, /) -> bytes:
-        from isal import igzip_lib
-
         while True:
             if self._member is None and not self._begin_member():
                 return b""
@@ -171,7 +177,7 @@ class _Gunzip:
                     raise InvalidContent("a layer compressed with gzip is cut short")
             try:
                 content: bytes = member.decompress(self._input, size)
-            except igzip_lib.error as error:
+            except self._error as error:
                 raise InvalidContent(f"a layer compressed with gzip is damaged: {error}") from None
             self._input = b""
             if member.eof:
