@@ -1,5 +1,5 @@
-"""The table of verbs about images: `kernelbox image ...` and, under Docker's short names, `kernelbox images`, `pull` and
-the others. Names, options and output are Docker's."""
+"""The table of verbs about images: `kernelbox image ...` and, under Docker's short names, `kernelbox images`, `pull`
+and the others. Names, options and output are Docker's."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from kernelbox.cli.caller import engine
@@ -143,7 +143,7 @@ def remove(given: Given) -> int:
         return for_each(given.words, forget)
 
 
-def _told(changes: list[dict[str, str]]) -> str:
+def _told(changes: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(f"{what}: {name}" for change in changes for what, name in change.items())
 
 

@@ -10,7 +10,11 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.linux.descriptor import Descriptor
@@ -116,7 +120,7 @@ class Image:
 
         return image_inspect.attrs(self)
 
-    def history(self) -> list[HistoryStep]:
+    def history(self) -> Sequence[HistoryStep]:
         """How it was made, the latest step first. Raises NotSupported for what no store has."""
         return self._known.images.history(self.id)
 
@@ -135,7 +139,9 @@ class Image:
     @property
     def _known(self) -> Stored:
         if self.stored is None:
-            raise NotSupported(f"the image {self.name} is not in the store", hint="kernelbox images lists those that are")
+            raise NotSupported(
+                f"the image {self.name} is not in the store", hint="kernelbox images lists those that are"
+            )
         return self.stored
 
     def read_accounts(self) -> tuple[bytes, bytes]:

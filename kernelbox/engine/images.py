@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
 from kernelbox.engine import host_image
-from kernelbox.engine.image import Image, ImageLayer, Stored
+from kernelbox.engine.image import Image, ImageLayer
 from kernelbox.errors import ImageNotFound, InvalidOption
 from kernelbox.oci.image_config import ImageConfig
 from kernelbox.oci.platform import Platform, of_machine
@@ -18,6 +18,7 @@ from kernelbox.runtime.setup import HOST_MASK
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
+    from kernelbox.engine.image_files import Source
     from kernelbox.engine.image_filters import Filters
     from kernelbox.engine.image_inspect import HistoryStep
     from kernelbox.engine.image_listing import ImageList
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from kernelbox.store.image_rows import ImageRecord
     from kernelbox.store.image_store import ImageStore
 
-__all__ = ["LIST_KEYS", "PRUNE_KEYS", "ImagesPruned", "Images"]
+__all__ = ["LIST_KEYS", "PRUNE_KEYS", "Images", "ImagesPruned"]
 
 LIST_KEYS = ("before", "dangling", "label", "reference", "since", "until")
 PRUNE_KEYS = ("dangling", "label", "label!", "until")
@@ -35,9 +36,9 @@ _OWN_NAMES = ("host", "dir:", "bundle:")
 
 
 class ImagesPruned(TypedDict):
-    """What `prune` has removed, in docker-py's words ({"Untagged": ...}, {"Deleted": ...}), and the bytes that freed."""
+    """What `prune` has removed, in docker-py's words ({"Untagged": ...}, {"Deleted": ...}), and the bytes of that."""
 
-    ImagesDeleted: list[dict[str, str]]
+    ImagesDeleted: Sequence[Mapping[str, str]]
     SpaceReclaimed: int
 
 
@@ -97,7 +98,7 @@ class Images:
         self._not_own(name)
         self.store.tag(self._record(image).id, reference.parse(name))
 
-    def remove(self, image: str, *, force: bool = False) -> list[dict[str, str]]:
+    def remove(self, image: str, *, force: bool = False) -> Sequence[Mapping[str, str]]:
         """Removes a name, and with the last one the image; an id removes it with its name. `force` also where a
         container that has ended has it, and by id where there are several names. What was done, in docker-py's words.
 
@@ -107,7 +108,7 @@ class Images:
         done = self.store.remove(image, force=force)
         return self._told(done.untagged, done.deleted, done.layers)
 
-    def history(self, image: str) -> list[HistoryStep]:
+    def history(self, image: str) -> Sequence[HistoryStep]:
         """How it was made, the latest step first. Raises ImageNotFound."""
         from kernelbox.engine import image_inspect
 
@@ -127,7 +128,7 @@ class Images:
             ImagesDeleted=self._told(done.untagged, done.deleted, done.layers), SpaceReclaimed=done.size
         )
 
-    def load(self, source: IO[bytes] | bytes | str | Path, *, platform: str | Platform | None = None) -> list[Image]:
+    def load(self, source: Source, *, platform: str | Platform | None = None) -> Sequence[Image]:
         """The images of an archive of `docker save`, or of an OCI image layout (an archive or a folder): a stream, its
         bytes, or a path. Raises InvalidContent for what is no such thing, ImageNotFound where `platform` is not in it,
         StoreError."""
@@ -144,7 +145,7 @@ class Images:
 
     def import_(
         self,
-        source: IO[bytes] | bytes | str | Path,
+        source: Source,
         name: str = "",
         *,
         changes: Sequence[str] = (),
@@ -197,7 +198,7 @@ class Images:
     def _records(self) -> Sequence[ImageRecord]:
         return self.store.every() if self._box.paths.state.exists() else ()
 
-    def _told(self, names: Iterable[str], images: Iterable[str], layers: Iterable[str]) -> list[dict[str, str]]:
+    def _told(self, names: Iterable[str], images: Iterable[str], layers: Iterable[str]) -> Sequence[Mapping[str, str]]:
         gone = [{"Deleted": each} for each in (*images, *layers)]
         return [*({"Untagged": each} for each in self.familiar(names)), *gone]
 

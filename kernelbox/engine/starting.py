@@ -247,7 +247,7 @@ def prepared(
     monitor's. `beside` says whose namespaces it joins: at a start what `find` finds, of one that was started already
     its notes; a plan of which only the root is wanted needs nobody."""
     opened = box.opened()
-    image = box.images.get(record.image, options.platform)
+    image = box.images.of(record)
     taken = None
     if wants_userns(options, image, rootless=opened.rootless):
         taken = opened.ranges.take(record.id_range if adopt >= 0 else None)

@@ -111,7 +111,7 @@ def fill_kept(box: Engine, record: ContainerRecord) -> None:
     from kernelbox.engine.image_root import open_image_root
     from kernelbox.store import volume_fill
 
-    with open_image_root(box, box.images.get(record.image)) as root:
+    with open_image_root(box, box.images.of(record)) as root:
         for use in waiting:
             volume_fill.fill(store.folder(use.volume), root, use.destination)
             store.set_filled(use)

@@ -12,10 +12,10 @@ from kernelbox.cli import ps, stats
 from kernelbox.cli.tables import ports_text
 from kernelbox.cli.verbs import Given
 from kernelbox.engine import filters
+from kernelbox.engine.images import LIST_KEYS as IMAGE_KEYS
 from kernelbox.engine.inspect import summary
 from kernelbox.engine.observing import known
 from kernelbox.engine.stats import Sample, cpu_percent, memory_percent
-from kernelbox.engine.images import LIST_KEYS as IMAGE_KEYS
 from kernelbox.engine.volumes import LIST_KEYS
 from kernelbox.store.log_times import parse_time
 

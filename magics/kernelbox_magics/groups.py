@@ -1,5 +1,5 @@
-"""`%container volume VERB` and `%container image VERB`: the verbs of `kernelbox volume` and `kernelbox image`; a list is
-a DataFrame, and `inspect` the parsed JSON."""
+"""`%container volume VERB` and `%container image VERB`: the verbs of `kernelbox volume` and `kernelbox image`; a list
+is a DataFrame, and `inspect` the parsed JSON."""
 
 from __future__ import annotations
 

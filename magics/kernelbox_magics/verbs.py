@@ -14,9 +14,9 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from kernelbox.cli import create, image_table, logs
 from kernelbox.cli.caller import Caller, calling
 from kernelbox.cli.inspect import KINDS, document
-from kernelbox.cli import create, image_table, logs
 from kernelbox.cli.verb_names import ALIASES, FILES, GROUPS, LIFE, LOOKING, PRUNE, SHORT_IMAGES
 from kernelbox.cli.verb_table import VERBS
 from kernelbox.cli.verbs import Given, Verb, call, read
@@ -29,7 +29,6 @@ from .failures import as_magic, failure, sentences
 from .groups import answer, run_group
 from .origin import Origin
 from .output import CellOutput, Flood
-
 
 __all__ = ["SUMMARIES", "VerbMagics", "verb_named"]
 

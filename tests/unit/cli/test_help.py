@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from kernelbox import __version__
+from kernelbox.cli import image_table, volume_table
 from kernelbox.cli.app import VERBS, app
 from kernelbox.cli.verb_names import GROUPS, IN_CONTAINER, LAUNCHING, SHORT_IMAGES
 from kernelbox.cli.verb_table import VERBS as VERBS_OF_TABLE
 from kernelbox.cli.verbs import Verb
-from kernelbox.cli import image_table, volume_table
 from kernelbox.engine.option_table import OPTIONS
 
 

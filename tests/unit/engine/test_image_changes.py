@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kernelbox.engine.image_changes import changed
 from kernelbox.errors import InvalidOption
 from kernelbox.oci.image_config import Healthcheck, ImageConfig

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kernelbox.errors import ImageNotFound, InvalidContent
 from kernelbox.oci import media_types as types
 from kernelbox.oci import reference
@@ -102,7 +103,8 @@ def test_a_layer_of_two_images_is_there_once(blobs: Blobs) -> None:
     output = io.BytesIO()
     image_archive.write([(image(blobs), []), (image(blobs, layers=LAYERS[:1]), [])], blobs, output)
     output.seek(0)
-    names = tarfile.open(fileobj=output).getnames()
+    with tarfile.open(fileobj=output) as tar:
+        names = tar.getnames()
     assert len(names) == len(set(names)) == 2 + 2 + 2 + 3  # layers, configurations, manifests, and what leads to them
 
 
