@@ -1,1 +1,1 @@
-"""Images in flight: a client of OCI registries (pull, push, and everything that they list), and a registry of our own."""
+"""Images in flight: a client of OCI registries, which pulls, pushes and lists, and a registry of our own."""

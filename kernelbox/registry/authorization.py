@@ -21,6 +21,7 @@ from kernelbox.oci.value import frozen
 from kernelbox.registry.challenge import Challenge, parse
 from kernelbox.registry.credentials import Credentials
 from kernelbox.registry.origin import Origin, without_query
+from kernelbox.registry.stop import Stop
 from kernelbox.registry.transport import Request, Response
 
 __all__ = ["Authorization", "pull_scope", "push_scope"]
@@ -57,7 +58,7 @@ class Authorization:
         self,
         origin: Origin,
         credentials: Callable[[], Credentials | None],
-        exchange: Callable[[Request], Response],
+        exchange: Callable[[Request, Stop | None], Response],
         *,
         clock: Callable[[], float] = time.monotonic,
         trust: bool | str = True,
@@ -72,15 +73,15 @@ class Authorization:
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[str, ...], _Token] = {}
 
-    def header(self, scopes: Iterable[str]) -> str:
+    def header(self, scopes: Iterable[str], stop: Stop | None = None) -> str:
         """What to send along, "" for nothing: until the registry has asked, nobody knows what it wants. Raises as
         `answer`."""
         with self._mutex:
             if self._challenge is None:
                 return ""
-            return self._header(self._challenge, tuple(sorted(set(scopes))))
+            return self._header(self._challenge, tuple(sorted(set(scopes))), stop)
 
-    def answer(self, response: Response, scopes: Iterable[str], refused: str) -> str:
+    def answer(self, response: Response, scopes: Iterable[str], refused: str, stop: Stop | None = None) -> str:
         """What to send after this 401, to which `refused` was sent; "" where there is nothing more to say. Raises
         Unauthorized, RegistryError, Passing."""
         with self._mutex:
@@ -93,7 +94,7 @@ class Authorization:
                 had = self._tokens.get(wanted)
                 if had is not None and refused == f"Bearer {had.text}":
                     del self._tokens[wanted]
-            found = self._header(challenge, wanted)
+            found = self._header(challenge, wanted, stop)
             return "" if found == refused else found
 
     @property
@@ -107,22 +108,25 @@ class Authorization:
             self._known = (self._look_up(),)
         return self._known[0]
 
-    def _header(self, challenge: Challenge, scopes: tuple[str, ...]) -> str:
+    def _header(self, challenge: Challenge, scopes: tuple[str, ...], stop: Stop | None) -> str:
         credentials = self._credentials
         if challenge.scheme == "basic":
             return _basic(credentials) if credentials and credentials.username else ""
         token = self._tokens.get(scopes)
         if token is None or token.until <= self._clock():
-            token = self._tokens[scopes] = self._fetch(challenge, _with_its_own(scopes, challenge), credentials)
+            token = self._fetch(challenge, _with_its_own(scopes, challenge), credentials, stop)
+            self._tokens[scopes] = token
         return f"Bearer {token.text}"
 
-    def _fetch(self, challenge: Challenge, scopes: tuple[str, ...], credentials: Credentials | None) -> _Token:
+    def _fetch(
+        self, challenge: Challenge, scopes: tuple[str, ...], credentials: Credentials | None, stop: Stop | None
+    ) -> _Token:
         realm = challenge.get("realm")
         there = self._checked_realm(realm)
         trust = self._trust if there.host == self._origin.host else True
         asked = self._clock()
         request = _token_request(realm, challenge.get("service"), scopes, credentials, trust)
-        with self._exchange(request) as response:
+        with self._exchange(request, stop) as response:
             if response.status in (400, 401, 403):
                 raise self._not_given(there, response.status, credentials)
             if response.status != 200:
@@ -163,13 +167,8 @@ def _usable(challenges: tuple[Challenge, ...]) -> Challenge | None:
 
 def _with_its_own(scopes: tuple[str, ...], challenge: Challenge) -> tuple[str, ...]:
     """With those that the registry says it needs, which may be more than we know of."""
-    said = [each for each in challenge.get("scope").split(" ") if _SCOPE.fullmatch(each)]
-    missing = [each for each in said if not any(_covers(scope, each) for scope in scopes)]
-    return (*scopes, *missing[:_MOST_SCOPES]) if not scopes else scopes
-
-
-def _covers(scope: str, other: str) -> bool:
-    return scope == other
+    said = [each for each in challenge.get("scope").split(" ") if _SCOPE.fullmatch(each) and each not in scopes]
+    return (*scopes, *said[:_MOST_SCOPES])
 
 
 def _token_request(

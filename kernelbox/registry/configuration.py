@@ -53,7 +53,9 @@ class Configuration:
         return self.registries.get(registry) or RegistrySettings()
 
 
-def load(environ: Mapping[str, str] = os.environ, machine: Path = Path("/etc/kernelbox/registries.toml")) -> Configuration:
+def load(
+    environ: Mapping[str, str] = os.environ, machine: Path = Path("/etc/kernelbox/registries.toml")
+) -> Configuration:
     """What holds for this user: their file, or else the machine's, and the environment. Raises InvalidOption."""
     found: dict[str, RegistrySettings] = {}
     for path in _files(environ, machine):

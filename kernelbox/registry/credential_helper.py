@@ -43,9 +43,7 @@ def get(name: str, key: str, patience: float = PATIENCE_S) -> tuple[str, str] | 
 
 def store(name: str, key: str, user: str, secret: str, patience: float = PATIENCE_S) -> None:
     """Raises RegistryError."""
-    status, answer = _run(
-        name, "store", json.dumps({"ServerURL": key, "Username": user, "Secret": secret}), patience
-    )
+    status, answer = _run(name, "store", json.dumps({"ServerURL": key, "Username": user, "Secret": secret}), patience)
     if status:
         raise _failed(name, "store", answer)
 
@@ -82,7 +80,8 @@ def _run(name: str, verb: str, said: str, patience: float) -> tuple[int, str]:
 
 def _talk(running: subprocess.Popen[bytes], said: bytes, deadline: float) -> bytes | None:
     """What it says until it closes its output; None where that is too much or takes too long."""
-    assert running.stdin is not None and running.stdout is not None
+    assert running.stdin is not None
+    assert running.stdout is not None
     try:
         running.stdin.write(said)  # less than a pipe holds, so this does not wait
         running.stdin.close()

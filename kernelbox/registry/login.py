@@ -17,7 +17,15 @@ from typing import Any
 
 from kernelbox.errors import RegistryError, reason_of
 from kernelbox.registry import credential_helper
-from kernelbox.registry.credentials import Credentials, config_path, encoded, helper_of, key_of, parse_config, same_registry
+from kernelbox.registry.credentials import (
+    Credentials,
+    config_path,
+    encoded,
+    helper_of,
+    key_of,
+    parse_config,
+    same_registry,
+)
 
 __all__ = ["forget", "keep"]
 

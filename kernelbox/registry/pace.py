@@ -110,7 +110,7 @@ def _answer_class(pace: Pace, clock: Callable[[], float], current: threading.loc
     class Answer(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
             super().__init__(sock, *arguments, **options)
-            raw: Any = self.fp.detach()  # type: ignore[attr-defined]
+            raw: Any = self.fp.detach()
             stop: Stop | None = getattr(current, "stop", None)
             done = functools.partial(stop.unwatch, sock) if stop is not None else None
             self.fp = io.BufferedReader(PacedReader(raw, pace, clock, done), _BUFFER_BYTES)

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import requests
 from requests import exceptions
@@ -27,7 +27,6 @@ from kernelbox.registry.stop import Stop
 __all__ = ["Body", "Request", "Response", "Timeouts", "Transport"]
 
 CHUNK_BYTES = 1 << 20
-T = TypeVar("T")
 
 
 class Body(Protocol):
@@ -193,7 +192,7 @@ def _sentence(url: str, error: exceptions.RequestException) -> RegistryError:
     return RegistryError(f"{origin} could not be asked: {_reason(error)}")
 
 
-def _cause(error: BaseException, kind: type[T]) -> T | None:
+def _cause(error: BaseException, kind: type[BaseException]) -> BaseException | None:
     """The one of this kind behind `error`."""
     return next((each for each in _behind(error) if isinstance(each, kind)), None)
 
