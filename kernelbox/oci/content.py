@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 from kernelbox.errors import InvalidContent, InvalidOption
 from kernelbox.oci import codec
 
-__all__ = ["MAX_DEPTH", "decode", "load", "load_list", "one_spelling", "written"]
+__all__ = ["MAX_COMMAS", "MAX_DEPTH", "decode", "load", "load_list", "one_spelling", "written"]
 
 MAX_DEPTH = 32
 """Objects and lists in one another; a manifest has five."""
+
+MAX_COMMAS = 250_000
+"""Reading takes time by the value rather than by the byte: this keeps it to a fraction of a second."""
 
 _MAX_NUMBER = (1 << 64) - 1
 _MAX_SENTENCE = 300
@@ -49,6 +52,8 @@ def _load(raw: bytes, what: str, most: int) -> object:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise InvalidContent(f"{what}: not UTF-8: {error.reason} at byte {error.start}") from None
+    if text.count(",") > MAX_COMMAS:
+        raise InvalidContent(f"{what}: more than {MAX_COMMAS} values in one document")
     try:
         document = codec.load_any(text, what)
     except InvalidOption as error:
