@@ -120,3 +120,8 @@ struct kb_layer_result {
     int fault; /* enum kb_layer_fault: why -EBADMSG was returned; with another result the kernel refused */
     char name[256]; /* what the trouble is with, shortened; entry number `entries` */
 };
+
+/* Makes of the tar one EROFS image, which holds what kb_layer_apply would make. `output` is a regular file, open for
+ * reading and writing, and gets new content; the same archive gives the same bytes. Ids are those of the archive:
+ * -EINVAL where the options ask for others. What is in the file after a failure cannot be mounted. */
+int kb_layer_erofs(int input, int output, const struct kb_layer_options *options, struct kb_layer_result *result);

@@ -74,7 +74,7 @@ static int put_in_chunks(struct content *content, const struct kb_piece *piece)
 {
     for (size_t at = 0; at < piece->size;) {
         uint64_t offset = piece->offset + at, left = piece->size - at;
-        uint64_t here = ((offset >> content->chunk_bits) + 1 << content->chunk_bits) - offset;
+        uint64_t here = (((offset >> content->chunk_bits) + 1) << content->chunk_bits) - offset;
         here = left < here ? left : here;
         int result = seek(content, offset);
         if (result < 0 || (result = stream_put(&content->image->stream, piece->bytes + at, here)) < 0)
