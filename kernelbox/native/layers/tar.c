@@ -28,13 +28,17 @@ void kb_tar_close(struct kb_tar *tar)
     free(tar);
 }
 
-int kb_tar_fault(struct kb_tar *tar, enum kb_layer_fault fault)
+void kb_tar_note(struct kb_tar *tar)
 {
     struct kb_layer_result *result = tar->result;
-    const char *name = tar->called ? tar->called : "";
-    result->fault = fault;
-    memccpy(result->name, name, 0, sizeof result->name - 1);
+    memccpy(result->name, tar->called ? tar->called : "", 0, sizeof result->name - 1);
     result->name[sizeof result->name - 1] = 0;
+}
+
+int kb_tar_fault(struct kb_tar *tar, enum kb_layer_fault fault)
+{
+    tar->result->fault = fault;
+    kb_tar_note(tar);
     return -EBADMSG;
 }
 

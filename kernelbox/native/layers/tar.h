@@ -32,5 +32,7 @@ int kb_tar_piece(struct kb_tar *tar, struct kb_piece *piece);
 
 /* For those who take the entries: notes that the last one cannot be taken, and returns -EBADMSG. */
 int kb_tar_fault(struct kb_tar *tar, enum kb_layer_fault fault);
+/* ... or only which one it was, as it is called in the archive, where the kernel refused something. */
+void kb_tar_note(struct kb_tar *tar);
 
 #endif
