@@ -8,12 +8,6 @@
 static const size_t MOST_FOLDER_ATTRIBUTES = 64 << 20; /* which are kept in memory */
 static const uint32_t MOST_MAPPED = 1 << 24;           /* chunks of files with holes, in all */
 
-struct layer {
-    struct image *image;
-    struct kb_tar *tar;
-    struct kb_layer_result *result;
-};
-
 static int put_node(struct image *image, uint32_t folder, const char *name, uint64_t inode, uint32_t mode)
 {
     uint32_t node = tree_node(&image->tree, inode, mode);
@@ -65,29 +59,28 @@ static int take_folder(struct image *image, uint32_t folder, const char *name, c
     return result;
 }
 
-static int take_file(struct layer *layer, uint32_t folder, const char *name, const struct kb_entry *entry)
+static int take_file(struct image *image, uint32_t folder, const char *name, const struct kb_entry *entry)
 {
-    struct attributes *attributes = &layer->image->attributes;
+    struct attributes *attributes = &image->attributes;
     uint64_t inode;
     int result = 0;
     attributes->size = 0;
     for (size_t at = 0; at < entry->xattr_count && result >= 0; at++)
         result = attributes_add(attributes, entry->xattrs[at].name, entry->xattrs[at].value, entry->xattrs[at].size);
     if (result >= 0)
-        result = content_write(layer->image, layer->tar, entry, &inode);
-    return result < 0 ? result : put_node(layer->image, folder, name, inode, entry->mode);
+        result = content_write(image, entry, &inode);
+    return result < 0 ? result : put_node(image, folder, name, inode, entry->mode);
 }
 
 /* A symbolic link, a device or a FIFO. The text of a link lies behind its inode, where both fit into a block. */
-static int take_node(struct layer *layer, uint32_t folder, const char *name, const struct kb_entry *entry)
+static int take_node(struct image *image, uint32_t folder, const char *name, const struct kb_entry *entry)
 {
-    struct image *image = layer->image;
     struct erofs_inode inode = inode_of(entry);
     size_t size = S_ISLNK(entry->mode) ? strlen(entry->link) : 0;
     uint64_t number;
     int result = 0;
     if ((S_ISCHR(entry->mode) || S_ISBLK(entry->mode)) && !entry->major && !entry->minor) {
-        layer->result->devices_left++; /* it would be a whiteout, which has another way to be said */
+        image->result->devices_left++; /* it would be a whiteout, which has another way to be said */
         return 0;
     }
     image->attributes.size = 0;
@@ -116,32 +109,31 @@ static bool lies_in(const struct tree *tree, uint32_t folder, uint32_t above)
     return folder == above;
 }
 
-static int take_hard_link(struct layer *layer, uint32_t folder, const char *name, const struct kb_entry *entry)
+static int take_hard_link(struct image *image, uint32_t folder, const char *name, const struct kb_entry *entry)
 {
-    struct tree *tree = &layer->image->tree;
+    struct tree *tree = &image->tree;
     const char *slash = strrchr(entry->link, '/'), *target = slash ? slash + 1 : entry->link;
     uint32_t from;
-    int result = way_find(layer->image, entry->link, slash ? (size_t)(slash - entry->link) : 0, &from);
+    int result = way_find(image, entry->link, slash ? (size_t)(slash - entry->link) : 0, &from);
     if (result == -ENOENT || result == -ENOTDIR)
-        return kb_tar_fault(layer->tar, KB_FAULT_TARGET);
+        return kb_tar_fault(image->tar, KB_FAULT_TARGET);
     if (result < 0)
-        return result == -ELOOP ? kb_tar_fault(layer->tar, KB_FAULT_THROUGH) : result;
+        return result == -ELOOP ? kb_tar_fault(image->tar, KB_FAULT_THROUGH) : result;
     uint32_t found = *target ? tree_find(tree, from, target, strlen(target)) : NONE;
     uint32_t to = found == NONE ? NONE : tree_name(tree, found)->node;
     if (kb_path_kind(entry->link) != KB_PATH_PLAIN || to == NONE || tree_at(tree, to)->folder != NONE ||
         tree_at(tree, to)->whiteout)
-        return kb_tar_fault(layer->tar, KB_FAULT_TARGET);
+        return kb_tar_fault(image->tar, KB_FAULT_TARGET);
     uint32_t there = tree_find(tree, folder, name, strlen(name));
     uint32_t replaced = there == NONE ? NONE : tree_at(tree, tree_name(tree, there)->node)->folder;
     if (replaced != NONE && lies_in(tree, from, replaced)) /* the target goes with the folder */
-        return kb_tar_fault(layer->tar, KB_FAULT_TARGET);
+        return kb_tar_fault(image->tar, KB_FAULT_TARGET);
     return tree_put(tree, folder, name, strlen(name), to);
 }
 
 /* "There is no such name below": a whiteout, or where this layer has such a folder of its own, a mark on that. */
-static int hide(struct layer *layer, uint32_t folder, const char *name)
+static int hide(struct image *image, uint32_t folder, const char *name)
 {
-    struct image *image = layer->image;
     struct tree *tree = &image->tree;
     uint32_t found = tree_find(tree, folder, name, strlen(name));
     if (found != NONE) {
@@ -160,18 +152,18 @@ static int hide(struct layer *layer, uint32_t folder, const char *name)
     return result;
 }
 
-static int find_parent(struct layer *layer, const struct kb_entry *entry, uint32_t *folder, const char **name)
+static int find_parent(struct image *image, const struct kb_entry *entry, uint32_t *folder, const char **name)
 {
     const char *slash = strrchr(entry->path, '/');
     size_t length = slash ? (size_t)(slash - entry->path) : 0;
     *name = slash ? slash + 1 : entry->path;
-    int result = way_find(layer->image, entry->path, length, folder);
+    int result = way_find(image, entry->path, length, folder);
     if (result == -ENOENT || result == -ENOTDIR)
-        result = way_make(layer->image, layer->tar, entry, length, folder);
-    return result == -ELOOP ? kb_tar_fault(layer->tar, KB_FAULT_THROUGH) : result;
+        result = way_make(image, entry, length, folder);
+    return result == -ELOOP ? kb_tar_fault(image->tar, KB_FAULT_THROUGH) : result;
 }
 
-static int take(struct layer *layer, const struct kb_entry *entry)
+static int take(struct image *image, const struct kb_entry *entry)
 {
     const enum kb_path_kind kind = kb_path_kind(entry->path);
     const char *name;
@@ -179,19 +171,19 @@ static int take(struct layer *layer, const struct kb_entry *entry)
     if (kind == KB_PATH_IGNORED)
         return 0;
     if (kind == KB_PATH_REFUSED)
-        return kb_tar_fault(layer->tar, KB_FAULT_WHITEOUT);
-    int result = find_parent(layer, entry, &folder, &name);
+        return kb_tar_fault(image->tar, KB_FAULT_WHITEOUT);
+    int result = find_parent(image, entry, &folder, &name);
     if (result < 0)
         return result;
     if (kind == KB_PATH_WHITEOUT)
-        return hide(layer, folder, name + strlen(".wh."));
+        return hide(image, folder, name + strlen(".wh."));
     if (kind == KB_PATH_OPAQUE)
-        return mark_opaque(layer->image, folder);
+        return mark_opaque(image, folder);
     if (entry->hard_link)
-        return take_hard_link(layer, folder, name, entry);
+        return take_hard_link(image, folder, name, entry);
     if (S_ISDIR(entry->mode))
-        return take_folder(layer->image, folder, name, entry);
-    return S_ISREG(entry->mode) ? take_file(layer, folder, name, entry) : take_node(layer, folder, name, entry);
+        return take_folder(image, folder, name, entry);
+    return S_ISREG(entry->mode) ? take_file(image, folder, name, entry) : take_node(image, folder, name, entry);
 }
 
 static int finish(struct image *image)
@@ -203,35 +195,39 @@ static int finish(struct image *image)
     return result < 0 ? result : super_write(image, inodes);
 }
 
-static int run(struct layer *layer, int output)
+static int run(struct image *image, int output)
 {
     struct kb_entry entry;
-    int result = tree_begin(&layer->image->tree);
-    layer->image->stream.output = output;
-    layer->image->stream.at = EROFS_BLOCK;
-    layer->image->map_left = MOST_MAPPED;
-    while (result >= 0 && (result = kb_tar_next(layer->tar, &entry)) > 0)
-        result = take(layer, &entry);
-    if (result < 0 && !layer->result->fault)
-        kb_tar_note(layer->tar);
-    return result < 0 ? result : finish(layer->image);
+    int result = tree_begin(&image->tree);
+    image->stream.output = output;
+    image->stream.at = EROFS_BLOCK;
+    image->map_left = MOST_MAPPED;
+    while (result >= 0 && (result = kb_tar_next(image->tar, &entry)) > 0)
+        result = take(image, &entry);
+    if (result < 0 && !image->result->fault)
+        kb_tar_note(image->tar);
+    return result < 0 ? result : finish(image);
+}
+
+static void close_image(struct image *image)
+{
+    kb_tar_close(image->tar);
+    tree_end(&image->tree);
+    free(image->attributes.bytes);
+    free(image);
 }
 
 int kb_layer_erofs(int input, int output, const struct kb_layer_options *options, struct kb_layer_result *result)
 {
-    struct image *image = calloc(1, sizeof *image);
-    struct layer layer = {image, kb_tar_open(input, options, result), result};
     *result = (struct kb_layer_result){0};
-    bool as_it_is = !(options->flags & (KB_LAYER_ROOTLESS | KB_LAYER_ONE_OWNER)) && !options->uid_ranges &&
-                    !options->gid_ranges;
-    int outcome = !as_it_is ? -EINVAL : !image || !layer.tar ? -ENOMEM : ftruncate(output, 0) < 0 ? -errno : 0;
-    if (outcome >= 0)
-        outcome = run(&layer, output);
-    kb_tar_close(layer.tar);
-    if (image) {
-        tree_end(&image->tree);
-        free(image->attributes.bytes);
-    }
-    free(image);
+    if (options->flags & (KB_LAYER_ROOTLESS | KB_LAYER_ONE_OWNER) || options->uid_ranges || options->gid_ranges)
+        return -EINVAL;
+    struct image *image = calloc(1, sizeof *image);
+    if (!image)
+        return -ENOMEM;
+    image->result = result;
+    image->tar = kb_tar_open(input, options, result);
+    int outcome = !image->tar ? -ENOMEM : ftruncate(output, 0) < 0 ? -errno : run(image, output);
+    close_image(image);
     return outcome;
 }

@@ -135,17 +135,17 @@ static int finish(struct content *content, struct erofs_inode *inode, uint64_t *
     return result < 0 ? result : inode_place(image, inode, content->end, content->end_used, number);
 }
 
-static int pieces(struct content *content, struct kb_tar *tar)
+static int pieces(struct content *content)
 {
     struct kb_piece piece;
     int result;
-    while ((result = kb_tar_piece(tar, &piece)) > 0)
+    while ((result = kb_tar_piece(content->image->tar, &piece)) > 0)
         if ((result = put(content, &piece)) < 0)
             break;
     return result;
 }
 
-int content_write(struct image *image, struct kb_tar *tar, const struct kb_entry *entry, uint64_t *number)
+int content_write(struct image *image, const struct kb_entry *entry, uint64_t *number)
 {
     struct erofs_inode inode = inode_of(entry);
     size_t end = entry->size % EROFS_BLOCK;
@@ -157,7 +157,7 @@ int content_write(struct image *image, struct kb_tar *tar, const struct kb_entry
     content.end_from = beside ? entry->size - end : entry->size;
     int result = stream_align(&image->stream);
     content.begin = image->stream.at;
-    if (result >= 0 && (result = pieces(&content, tar)) >= 0)
+    if (result >= 0 && (result = pieces(&content)) >= 0)
         result = finish(&content, &inode, number);
     free(content.map);
     return result;

@@ -87,6 +87,8 @@ struct tree {
 };
 
 struct image {
+    struct kb_tar *tar;
+    struct kb_layer_result *result;
     struct stream stream;
     struct run run;
     struct tree tree;
@@ -116,8 +118,8 @@ uint8_t inode_kind(uint32_t mode);
 int inode_place(struct image *image, struct erofs_inode *inode, const void *behind, size_t size, uint64_t *number);
 int inode_close_run(struct image *image);
 
-/* A file, its content read from `tar`. */
-int content_write(struct image *image, struct kb_tar *tar, const struct kb_entry *entry, uint64_t *number);
+/* A file, with its content. */
+int content_write(struct image *image, const struct kb_entry *entry, uint64_t *number);
 
 /* The tree. Those that return a node or a folder return NONE where there is no memory. */
 int tree_begin(struct tree *tree);
@@ -138,7 +140,7 @@ static inline struct folder *folder_at(const struct tree *tree, uint32_t at)
 /* Ways. The folder that the first `length` bytes of the path lead to, or -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG. */
 int way_find(struct image *image, const char *path, size_t length, uint32_t *folder);
 /* The same, of the entry's path; folders that are missing are made, with its time. */
-int way_make(struct image *image, struct kb_tar *tar, const struct kb_entry *entry, size_t length, uint32_t *folder);
+int way_make(struct image *image, const struct kb_entry *entry, size_t length, uint32_t *folder);
 /* Makes it, or takes the one that is there; what else is there goes, and a whiteout makes it opaque. */
 int folder_make(struct image *image, uint32_t parent, const char *name, size_t size, uint32_t *folder);
 

@@ -88,7 +88,7 @@ int way_find(struct image *image, const char *path, size_t length, uint32_t *fol
     return 0;
 }
 
-int way_make(struct image *image, struct kb_tar *tar, const struct kb_entry *entry, size_t length, uint32_t *folder)
+int way_make(struct image *image, const struct kb_entry *entry, size_t length, uint32_t *folder)
 {
     *folder = 0;
     for (size_t begin = 0, end; begin < length; begin = end + 1) {
@@ -103,13 +103,14 @@ int way_make(struct image *image, struct kb_tar *tar, const struct kb_entry *ent
         }
         uint32_t found = tree_find(&image->tree, above, name, end - begin);
         if (found != NONE && !tree_at(&image->tree, tree_name(&image->tree, found)->node)->whiteout)
-            return kb_tar_fault(tar, KB_FAULT_THROUGH);
+            return kb_tar_fault(image->tar, KB_FAULT_THROUGH);
         result = folder_make(image, above, name, end - begin, folder);
         if (result < 0)
             return result;
         struct folder *made = folder_at(&image->tree, *folder);
         made->mtime = entry->mtime;
         made->mtime_ns = entry->mtime_ns;
+        image->result->parents_made++;
     }
     return 0;
 }
