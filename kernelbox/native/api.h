@@ -81,28 +81,15 @@ int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
 int kb_connect(const char *path); /* a SOCK_SEQPACKET connection to a UNIX socket */
 
 /* -- layers: from and to the tar of one, without the GIL for as long as it takes ------------------------------------ */
-enum { KB_LAYER_ROOTLESS = 1, KB_LAYER_ONE_OWNER = 2, KB_LAYER_END_OPTIONAL = 4 };
+enum { KB_LAYER_ROOTLESS = 1, KB_LAYER_ONE_OWNER = 2, KB_LAYER_END_OPTIONAL = 4, KB_LAYER_WITH_ROOT = 8 };
 
+/* clang-format off */
 enum kb_layer_fault {
-    KB_FAULT_NONE,
-    KB_FAULT_ENDS_EARLY,
-    KB_FAULT_HEADER,
-    KB_FAULT_NUMBER,
-    KB_FAULT_NAME,
-    KB_FAULT_DOTS,
-    KB_FAULT_DEPTH,
-    KB_FAULT_LINK,
-    KB_FAULT_KIND,
-    KB_FAULT_RECORDS,
-    KB_FAULT_SPARSE,
-    KB_FAULT_ROOT,
-    KB_FAULT_WHITEOUT,
-    KB_FAULT_DEVICE,
-    KB_FAULT_ENTRIES,
-    KB_FAULT_BYTES,
-    KB_FAULT_THROUGH,
-    KB_FAULT_TARGET
+    KB_FAULT_NONE, KB_FAULT_ENDS_EARLY, KB_FAULT_HEADER, KB_FAULT_NUMBER, KB_FAULT_NAME, KB_FAULT_DOTS, KB_FAULT_DEPTH,
+    KB_FAULT_LINK, KB_FAULT_KIND, KB_FAULT_RECORDS, KB_FAULT_SPARSE, KB_FAULT_ROOT, KB_FAULT_WHITEOUT, KB_FAULT_ENTRIES,
+    KB_FAULT_BYTES, KB_FAULT_THROUGH, KB_FAULT_TARGET, KB_FAULT_CHANGED, KB_FAULT_MARK
 };
+/* clang-format on */
 
 struct kb_id_range { unsigned int inside, outside, count; };
 
@@ -130,3 +117,6 @@ int kb_layer_erofs(int input, int output, const struct kb_layer_options *options
  * beneath it. What overlay knows by marks (whiteouts, opaque folders) gets those of a mount with "userxattr" where
  * KB_LAYER_ROOTLESS. On failure what was made stays. */
 int kb_layer_apply(int root, int input, const struct kb_layer_options *options, struct kb_layer_result *result);
+/* Writes the tar of a layer that holds what the upper folder of an overlay says; the same tree gives the same bytes.
+ * KB_LAYER_WITH_ROOT: with an entry for the folder itself. */
+int kb_layer_diff(int upper, int output, const struct kb_layer_options *options, struct kb_layer_result *result);
