@@ -61,7 +61,8 @@ static int seek(struct content *content, uint64_t offset)
     uint32_t *where = &content->map[offset >> content->chunk_bits];
     uint64_t chunk_size = (uint64_t)1 << content->chunk_bits;
     if (le32toh(*where) == EROFS_HOLE) {
-        int result = content->last ? stream_skip(stream, content->last + chunk_size - stream->at) : stream_align(stream);
+        int result =
+            content->last ? stream_skip(stream, content->last + chunk_size - stream->at) : stream_align(stream);
         if (result < 0)
             return result;
         content->last = stream->at;

@@ -14,12 +14,12 @@ enum {
     EROFS_BLOCK_BITS = 12,
     EROFS_BLOCK = 1 << EROFS_BLOCK_BITS,
     EROFS_UNIT = 32,
-    EROFS_MAGIC_AT = 1024,   /* the superblock, in block 0 */
+    EROFS_MAGIC_AT = 1024, /* the superblock, in block 0 */
     EROFS_ROOT_AT = 1024 + 128, /* the root's number has 16 bits only */
-    EROFS_CHECKSUM = 1,      /* compatible features */
+    EROFS_CHECKSUM = 1, /* compatible features */
     EROFS_OWN_TIMES = 2,
-    EROFS_CHUNKED = 4,       /* the incompatible feature that some images need */
-    EROFS_EXTENDED = 1,      /* bit 0 of an inode's format; the layout is above it */
+    EROFS_CHUNKED = 4, /* the incompatible feature that some images need */
+    EROFS_EXTENDED = 1, /* bit 0 of an inode's format; the layout is above it */
     EROFS_PLAIN = 0,
     EROFS_INLINE = 2,
     EROFS_CHUNKS = 4,

@@ -23,9 +23,7 @@ enum {
 static const uint32_t NONE = UINT32_MAX;
 
 /* Of everything that was written, in order, with where it was written. Not for those who would deceive. */
-struct fingerprint {
-    uint64_t a, b;
-};
+struct fingerprint { uint64_t a, b; };
 
 struct stream {
     int output;
@@ -130,8 +128,14 @@ uint32_t tree_node(struct tree *tree, uint64_t inode, uint32_t mode);
 uint32_t tree_folder(struct tree *tree, uint32_t parent);
 void *array_add(struct array *array, size_t size, size_t count);
 
-static inline struct name *tree_name(const struct tree *tree, uint32_t at) { return (struct name *)tree->names.items + at; }
-static inline struct node *tree_at(const struct tree *tree, uint32_t at) { return (struct node *)tree->nodes.items + at; }
+static inline struct name *tree_name(const struct tree *tree, uint32_t at)
+{
+    return (struct name *)tree->names.items + at;
+}
+static inline struct node *tree_at(const struct tree *tree, uint32_t at)
+{
+    return (struct node *)tree->nodes.items + at;
+}
 static inline struct folder *folder_at(const struct tree *tree, uint32_t at)
 {
     return (struct folder *)tree->folders.items + at;

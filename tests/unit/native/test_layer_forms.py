@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import layer_archives
+import layer_forms
 import pytest
 from hypothesis import given, settings
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.root
 
 
 @settings(max_examples=1500, deadline=None)
-@given(layer_archives.archives())
+@given(layer_forms.archives())
 def test_both_forms_are_alike(members: list[tarfile.TarInfo]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        archive = layer_archives.pack(folder / "layer.tar", members)
-        one = layer_archives.write_tree(archive, folder / "tree")
-        other = layer_archives.write_erofs(archive, folder / "image")
+        archive = layer_forms.pack(folder / "layer.tar", members)
+        one = layer_forms.write_tree(archive, folder / "tree")
+        other = layer_forms.write_erofs(archive, folder / "image")
         assert one == other
         if one.outcome == 0:
-            assert layer_archives.in_folder(folder / "tree") == layer_archives.in_image(folder / "image")
+            assert layer_forms.in_folder(folder / "tree") == layer_forms.in_image(folder / "image")

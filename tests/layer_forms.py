@@ -49,7 +49,9 @@ def entries(draw: st.DrawFn) -> tarfile.TarInfo:
         entry.devmajor, entry.devminor = draw(st.sampled_from([(0, 0), (1, 3), (259, 70_000)]))
     if entry.type in (tarfile.REGTYPE, tarfile.DIRTYPE):
         entry.pax_headers = draw(
-            st.dictionaries(st.sampled_from(["SCHILY.xattr.user.a", "SCHILY.xattr.user.bc"]), st.sampled_from(["v", "long" * 30]))
+            st.dictionaries(
+                st.sampled_from(["SCHILY.xattr.user.a", "SCHILY.xattr.user.bc"]), st.sampled_from(["v", "long" * 30])
+            )
         )
     return entry
 
@@ -174,7 +176,9 @@ def _of_path(path: bytes, about: os.stat_result, names: list[bytes]) -> Seen:
     elif kind == stat.S_IFLNK:
         content = os.readlink(path)
     device = (os.major(about.st_rdev), os.minor(about.st_rdev))
-    xattrs = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
+    xattrs = {
+        name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
+    }
     return Seen(
         about.st_mode,
         about.st_uid,
