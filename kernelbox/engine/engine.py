@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kernelbox.engine import beside, host_image
-from kernelbox.engine.images import Image, Images
+from kernelbox.engine.image import Image
+from kernelbox.engine.images import Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.machine import this_machine

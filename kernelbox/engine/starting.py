@@ -28,7 +28,7 @@ from kernelbox.store.state import StateFile
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
-    from kernelbox.engine.images import Image
+    from kernelbox.engine.image import Image
     from kernelbox.runtime.plan import Fault
     from kernelbox.store.id_ranges import IdRange
 

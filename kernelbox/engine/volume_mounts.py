@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.mount_options import checked_target
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.volume_options import VolumeWords

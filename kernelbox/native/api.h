@@ -16,6 +16,7 @@ int kb_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set
                      int userns);                     /* userns -1: none */
 int kb_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int kb_umount2(const char *target, int flags);
+int kb_syncfs(int fd);                                /* all of that file system, names and content, is on the disk */
 
 /* -- namespaces, processes, credentials -------------------------------------------------------------------------- */
 int kb_unshare(unsigned long flags);
