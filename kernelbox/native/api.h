@@ -109,6 +109,11 @@ struct kb_layer_result {
     char name[256]; /* what the trouble is with, shortened; entry number `entries` */
 };
 
+/* Makes of the tar one EROFS image, which holds what kb_layer_apply would make. `output` is a regular file, open for
+ * reading and writing, and gets new content; the same archive gives the same bytes. Ids are those of the archive:
+ * -EINVAL where the options ask for others. What is in the file after a failure cannot be mounted. */
+int kb_layer_erofs(int input, int output, const struct kb_layer_options *options, struct kb_layer_result *result);
+
 /* Makes of the tar what the folder `root`, which is empty, has to hold as a lower layer of an overlay, everything
  * beneath it. What overlay knows by marks (whiteouts, opaque folders) gets those of a mount with "userxattr" where
  * KB_LAYER_ROOTLESS. On failure what was made stays. */

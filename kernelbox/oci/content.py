@@ -8,18 +8,22 @@ nesting beyond what any document of the field has.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kernelbox.errors import InvalidContent, InvalidOption
 from kernelbox.oci import codec
 
-__all__ = ["MAX_DEPTH", "decode", "load", "written"]
+__all__ = ["MAX_COMMAS", "MAX_DEPTH", "decode", "load", "load_list", "one_spelling", "written"]
 
 MAX_DEPTH = 32
 """Objects and lists in one another; a manifest has five."""
 
+MAX_COMMAS = 250_000
+"""Reading takes time by the value rather than by the byte: this keeps it to a fraction of a second."""
+
 _MAX_NUMBER = (1 << 64) - 1
+_MAX_SENTENCE = 300
 
 T = TypeVar("T")
 
@@ -27,28 +31,41 @@ T = TypeVar("T")
 def load(raw: bytes, what: str, most: int) -> dict[str, object]:
     """The JSON object in `raw`; `what` names it in errors, `most` is how many bytes it may have. Raises
     InvalidContent."""
+    document = _load(raw, what, most)
+    if not isinstance(document, dict):
+        raise InvalidContent(f"{what}: expected an object, got {codec.describe(document)}")
+    return document
+
+
+def load_list(raw: bytes, what: str, most: int) -> list[object]:
+    """As `load`, of a document that is a list."""
+    document = _load(raw, what, most)
+    if not isinstance(document, list):
+        raise InvalidContent(f"{what}: expected a list, got {codec.describe(document)}")
+    return document
+
+
+def _load(raw: bytes, what: str, most: int) -> object:
     if len(raw) > most:
         raise InvalidContent(f"{what}: {len(raw)} bytes, and {most} is the most that is read")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise InvalidContent(f"{what}: not UTF-8: {error.reason} at byte {error.start}") from None
+    if text.count(",") > MAX_COMMAS:
+        raise InvalidContent(f"{what}: more than {MAX_COMMAS} values in one document")
     try:
-        document = codec.load(text, what)
+        document = codec.load_any(text, what)
     except InvalidOption as error:
-        raise InvalidContent(error.message, hint=error.hint) from None
+        raise InvalidContent(_readable(error.message), hint=error.hint) from None
     _check(document, what)
     return document
 
 
-def _check(document: dict[str, object], what: str) -> None:
+def _check(document: object, what: str) -> None:
     """Level by level, not by recursion: how deep this goes is the stranger's choice."""
-    level: list[Any] = [document]
-    depth = 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise InvalidContent(f"{what}: more than {MAX_DEPTH} objects and lists in one another")
+    level: list[Any] = [[document]]
+    for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []
         for item in level:
             for value in _values(item):
@@ -57,6 +74,9 @@ def _check(document: dict[str, object], what: str) -> None:
                 elif fault := _fault(value):
                     raise InvalidContent(f"{what}: {fault}")
         level = below
+        if not level:
+            return
+    raise InvalidContent(f"{what}: more than {MAX_DEPTH} objects and lists in one another")
 
 
 def _values(item: Any) -> Iterable[object]:
@@ -77,10 +97,27 @@ def decode(kind: type[T], value: object, what: str, path: str = "") -> T:
     try:
         return codec.decode(kind, value, path)
     except InvalidOption as error:
-        raise InvalidContent(f"{what}: {error.message}", hint=error.hint) from None
+        raise InvalidContent(_readable(f"{what}: {error.message}"), hint=error.hint) from None
 
 
-def written(document: Mapping[str, object]) -> bytes:
+def _readable(sentence: str) -> str:
+    """A path in it may have keys of the stranger's, as long and as odd as these like."""
+    if not sentence.isprintable():
+        sentence = "".join(each if each.isprintable() else repr(each)[1:-1] for each in sentence[:_MAX_SENTENCE])
+    return sentence if len(sentence) <= _MAX_SENTENCE else sentence[: _MAX_SENTENCE - 3] + "..."
+
+
+def one_spelling(document: object, fields: Iterable[str], what: str) -> None:
+    """Raises InvalidContent for "Layers" beside, or in place of, the field "layers": some readers take one for the
+    other, and would see another document under the same digest."""
+    if isinstance(document, dict) and (others := document.keys() - (known := set(fields))):
+        folded = {each.casefold() for each in known}
+        for key in others:
+            if key.casefold() in folded:
+                raise InvalidContent(f"{what}: {codec.describe(key)} is not how this field is written")
+
+
+def written(document: Mapping[str, object] | Sequence[object]) -> bytes:
     """The bytes of a document of ours: as short as JSON gets, keys in the order in which they are given, so that equal
     documents have equal digests. Raises InvalidContent for text that is none."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

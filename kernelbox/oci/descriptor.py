@@ -14,12 +14,22 @@ from typing import Annotated
 
 from kernelbox.errors import InvalidContent
 from kernelbox.oci import codec, content
+from kernelbox.oci import media_types as types
 from kernelbox.oci.codec import Bounds
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.platform import Platform
 from kernelbox.oci.value import frozen
 
-__all__ = ["Descriptor", "check_media_type", "parse", "parse_digest", "written", "written_platform"]
+__all__ = [
+    "Descriptor",
+    "check_media_type",
+    "check_platform",
+    "of",
+    "parse",
+    "parse_digest",
+    "written",
+    "written_platform",
+]
 
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(f"{_NAME}/{_NAME}")
@@ -51,6 +61,11 @@ class Descriptor:
         self.digest.check(content, what)
 
 
+def of(content: bytes, media_type: str, algorithm: str = "sha256") -> Descriptor:
+    """That which leads to this content."""
+    return Descriptor(media_type, Digest.of(content, algorithm), len(content))
+
+
 @frozen
 class _Platform:
     os: str = ""
@@ -77,28 +92,42 @@ class _Descriptor:
     data: str | None = None
 
 
+_FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "platform", "artifactType", "data")
+
+
 def parse(value: object, what: str, path: str) -> Descriptor:
     """The object at `path` of the document that errors call `what`. Raises InvalidContent."""
-    found = content.decode(_Descriptor, value, what, path)
     where = f"{what}: {path}"
+    content.one_spelling(value, _FIELDS, where)
+    found = content.decode(_Descriptor, value, what, path)
     check_media_type(found.media_type, f"{where}.mediaType")
     if found.artifact_type:
         check_media_type(found.artifact_type, f"{where}.artifactType")
     if len(found.urls) > MAX_URLS or not all(map(_URL.fullmatch, found.urls)):
         raise InvalidContent(f"{where}.urls: expected at most {MAX_URLS} addresses that begin with https:// or http://")
+    platform = None if found.platform is None else found.platform.meant()
+    check_platform(platform, f"{where}.platform")
     made = Descriptor(
         found.media_type,
         parse_digest(found.digest, f"{where}.digest"),
         found.size,
         found.urls,
         found.annotations,
-        None if found.platform is None else found.platform.meant(),
+        platform,
         found.artifact_type,
         None if found.data is None else _data(found.data, where),
     )
     if made.data is not None:
         made.check(made.data, f"{where}.data")
+    if made.media_type == types.EMPTY:
+        made.check(b"{}", f"{where}, the empty one,")
     return made
+
+
+def check_platform(platform: Platform | None, where: str) -> None:
+    """Raises InvalidContent for a platform whose words are none that anybody could mean."""
+    if platform and not platform.is_plain:
+        raise InvalidContent(f"{where}: {str(platform)[:100]!r} is no platform")
 
 
 def parse_digest(text: str, where: str) -> Digest:

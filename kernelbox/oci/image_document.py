@@ -20,19 +20,19 @@ from kernelbox.oci.codec import Choices
 from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.image_config import ImageConfig
+from kernelbox.oci.manifest import MAX_CONFIG_BYTES as MAX_BYTES
 from kernelbox.oci.manifest import MAX_LAYERS
 from kernelbox.oci.platform import Platform
 from kernelbox.oci.value import frozen
 
 __all__ = ["MAX_BYTES", "History", "ImageDocument", "chain_ids", "parse"]
 
-MAX_BYTES = 8 << 20
 MAX_HISTORY = 2000
 
 
 @frozen
 class History:
-    """One step of how the image was made; `empty_layer` where it changed no file. `created` is written as in RFC 3339."""
+    """One step of how the image was made; `empty_layer` where it changed no file. `created` as in RFC 3339."""
 
     created: str = ""
     created_by: str = field(default="", metadata={"json": "created_by"})
@@ -61,7 +61,7 @@ class ImageDocument:
 
     def descriptor(self, media_type: str = types.OCI_CONFIG) -> Descriptor:
         """That which leads here."""
-        return Descriptor(media_type, self.digest, len(self.raw))
+        return descriptor.of(self.raw, media_type)
 
     def check_layers(self, layers: Sequence[Descriptor]) -> None:
         """Raises InvalidContent where a manifest does not bring one layer for every diff_id."""
@@ -125,22 +125,39 @@ class _Document:
 
 
 _WHAT = "image configuration"
+_FIELDS = (
+    "os",
+    "architecture",
+    "variant",
+    "os.version",
+    "os.features",
+    "created",
+    "author",
+    "config",
+    "rootfs",
+    "history",
+)
 
 
 def parse(raw: bytes) -> ImageDocument:
     """The configuration file of an image from elsewhere. Raises InvalidContent."""
-    found = content.decode(_Document, content.load(raw, _WHAT, MAX_BYTES), _WHAT)
+    document = content.load(raw, _WHAT, MAX_BYTES)
+    content.one_spelling(document, _FIELDS, _WHAT)
+    content.one_spelling(document.get("rootfs"), ("type", "diff_ids"), f"{_WHAT}: rootfs")
+    found = content.decode(_Document, document, _WHAT)
     digests = found.rootfs.diff_ids
     if len(digests) > MAX_LAYERS:
         raise InvalidContent(f"{_WHAT}: {len(digests)} layers, and {MAX_LAYERS} is the most that one image can have")
     if len(found.history) > MAX_HISTORY:
         raise InvalidContent(f"{_WHAT}: history: {len(found.history)} steps, and {MAX_HISTORY} is the most")
+    platform = Platform(found.os, found.architecture, found.variant, found.os_version, found.os_features)
+    descriptor.check_platform(platform, _WHAT)
     moments.check(found.created, f"{_WHAT}: created")
     for number, each in enumerate(found.history):
         moments.check(each.created, f"{_WHAT}: history[{number}].created")
     return ImageDocument(
         raw,
-        Platform(found.os, found.architecture, found.variant, found.os_version, found.os_features),
+        platform,
         found.config or image_config.EMPTY,
         tuple(descriptor.parse_digest(each, f"{_WHAT}: rootfs.diff_ids[{n}]") for n, each in enumerate(digests)),
         found.history,

@@ -17,10 +17,13 @@ from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.value import frozen
 
-__all__ = ["MAX_BYTES", "MAX_LAYERS", "MAX_MANIFESTS", "Index", "Manifest", "parse"]
+__all__ = ["MAX_BYTES", "MAX_CONFIG_BYTES", "MAX_LAYERS", "MAX_MANIFESTS", "Index", "Manifest", "parse"]
 
 MAX_BYTES = 4 << 20
 """Of a manifest or an index: what registries are asked to take (distribution-spec v1.1, "Pushing Manifests")."""
+
+MAX_CONFIG_BYTES = 8 << 20
+"""Of an image's configuration file; the largest are some hundred KiB."""
 
 MAX_LAYERS = 500
 """As many as the kernel's overlay file system puts on top of one another."""
@@ -48,7 +51,7 @@ class Manifest:
 
     def descriptor(self, algorithm: str = "sha256") -> Descriptor:
         """That which leads here."""
-        return Descriptor(self.media_type, Digest.of(self.raw, algorithm), len(self.raw))
+        return descriptor.of(self.raw, self.media_type, algorithm)
 
     @property
     def is_image(self) -> bool:
@@ -104,7 +107,7 @@ class Index:
 
     def descriptor(self, algorithm: str = "sha256") -> Descriptor:
         """That which leads here."""
-        return Descriptor(self.media_type, Digest.of(self.raw, algorithm), len(self.raw))
+        return descriptor.of(self.raw, self.media_type, algorithm)
 
     @classmethod
     def build(
@@ -153,7 +156,7 @@ def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
     document = content.load(raw, "manifest", MAX_BYTES)
     said = media_type.partition(";")[0].strip().lower()
     _refuse_schema_1(document, said)
-    _refuse_other_spellings(document)
+    content.one_spelling(document, _FIELDS, "manifest")
     found = content.decode(_Document, document, "manifest")
     kind = _kind(document, found.media_type, said)
     if found.schema_version != 2:
@@ -165,6 +168,8 @@ def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
         manifests = _manifests(found.manifests)
         return Index(raw, kind, manifests, found.annotations, subject, found.artifact_type)
     config = descriptor.parse(found.config, "manifest", "config")
+    if config.media_type in types.CONFIGS and config.size > MAX_CONFIG_BYTES:
+        raise InvalidContent(f"manifest: config.size: {config.size}, and {MAX_CONFIG_BYTES} bytes is the most")
     if config.media_type == types.EMPTY and not found.artifact_type:
         raise InvalidContent("manifest: artifactType: missing, and config is the empty one: nothing says what this is")
     return Manifest(raw, kind, config, _layers(found.layers), found.annotations, subject, found.artifact_type)
@@ -179,14 +184,6 @@ def _refuse_schema_1(document: Mapping[str, object], said: str) -> None:
 
 
 _FIELDS = ("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations")
-_FOLDED = frozenset(each.casefold() for each in _FIELDS)
-
-
-def _refuse_other_spellings(document: Mapping[str, object]) -> None:
-    """Some readers take "Layers" for "layers", and would see another image here than we do."""
-    for key in document:
-        if key not in _FIELDS and key.casefold() in _FOLDED:
-            raise InvalidContent(f"manifest: {codec.describe(key)}: not how that field is written")
 
 
 def _kind(document: Mapping[str, object], own: str, said: str) -> str:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from kernelbox.oci.value import frozen
 if TYPE_CHECKING:
     from kernelbox.oci.descriptor import Descriptor
 
-__all__ = ["Platform", "check", "choose", "of_machine", "parse", "rank"]
+__all__ = ["Platform", "candidates", "check", "choose", "none_for", "of_machine", "parse", "rank"]
 
 _SYSTEMS = frozenset({
     "aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "netbsd", "openbsd", "plan9",
@@ -35,12 +36,16 @@ _OTHER_NAMES = {
 _PLAIN = {("arm64", "v8"): "", ("amd64", "v1"): "", ("arm", ""): "v7"}
 """Variants that are what there is without one, and the one of arm that is meant then."""
 
-_OLDER: dict[str, dict[str, tuple[str, ...]]] = {
-    "amd64": {"v4": ("v4", "v3", "v2", ""), "v3": ("v3", "v2", ""), "v2": ("v2", "")},
-    "arm": {"v8": ("v8", "v7", "v6", "v5"), "v7": ("v7", "v6", "v5"), "v6": ("v6", "v5")},
-    "arm64": {"v9": ("v9", "")},
+_OLDER = {
+    ("amd64", "v4"): ("v4", "v3", "v2", ""),
+    ("amd64", "v3"): ("v3", "v2", ""),
+    ("arm", "v8"): ("v8", "v7", "v6", "v5"),
+    ("arm", "v7"): ("v7", "v6", "v5"),
+    ("arm", "v6"): ("v6", "v5"),
 }
-"""What else a variant runs, the best first."""
+"""What these variants run, the best first; any other runs itself and what has none."""
+
+_WORD = re.compile(r"[a-zA-Z0-9._+-]{0,100}")
 
 
 @frozen
@@ -57,6 +62,12 @@ class Platform:
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its words are short and of letters and digits, as everybody's are."""
+        words = (self.os, self.architecture, self.variant, self.os_version, *self.os_features)
+        return all(map(_WORD.fullmatch, words))
+
 
 def parse(text: str, own: str = "amd64") -> Platform:
     """OS, ARCHITECTURE, OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT; `own` is this machine's architecture, which is
@@ -65,7 +76,12 @@ def parse(text: str, own: str = "amd64") -> Platform:
     system = "linux"
     if words[0] in _SYSTEMS or len(words) > 1:
         system = words.pop(0)
-    if system not in _SYSTEMS or len(words) > 2 or not all(each.isalnum() or each in _OTHER_NAMES for each in words):
+    if (
+        system not in _SYSTEMS
+        or len(words) > 2
+        or not text.isascii()
+        or not all(each.isalnum() or each in _OTHER_NAMES for each in words)
+    ):
         raise _unknown(text)
     name, variant = (*words, "", "")[:2]
     name, usual = _OTHER_NAMES.get(name, (name, "")) if name else (own, "")
@@ -89,8 +105,8 @@ def rank(found: Platform, wanted: Platform) -> int | None:
     if _system(found) != _system(wanted) or not set(found.os_features) <= set(wanted.os_features):
         return None
     has, wants = _variant_of(found), _variant_of(wanted)
-    older = _OLDER.get(_system(wanted)[1], {}).get(wants, (wants,))
-    return older.index(has) if has in older else None
+    runs = _OLDER.get((_system(wanted)[1], wants), (wants, ""))
+    return runs.index(has) if has in runs else None
 
 
 def check(found: Platform, wanted: Platform, what: str) -> None:
@@ -102,21 +118,29 @@ def check(found: Platform, wanted: Platform, what: str) -> None:
 
 
 def choose(descriptors: Iterable[Descriptor], wanted: Platform) -> Descriptor:
-    """The one of an index that fits best, the first of equals. One of which no platform is said (a further index, or the
-    only image of an archive) is taken where no other fits: what it leads to says, and `check` is for that. Attestations
-    and other artifacts are passed over. Raises ImageNotFound."""
+    """The first of `candidates`. Raises ImageNotFound, which says what there is, where there is none."""
+    offered = tuple(descriptors)
+    found = candidates(offered, wanted)
+    if not found:
+        raise none_for(offered, wanted)
+    return found[0]
+
+
+def none_for(descriptors: Iterable[Descriptor], wanted: Platform) -> ImageNotFound:
+    """That none of them is; its hint says what there is."""
+    there = sorted({str(each.platform) for each in descriptors if _may_be_an_image(each)})
+    hint = "there is " + ", ".join(there[:20]) if there else "there is none for any platform"
+    return ImageNotFound(f"no image for {wanted} among these", hint=hint)
+
+
+def candidates(descriptors: Iterable[Descriptor], wanted: Platform) -> tuple[Descriptor, ...]:
+    """Those of an index that may be it, the best first, equals in their order. Last are those of which no platform is
+    said (a further index, or the only image of an archive): what they lead to says, and `check` is for that.
+    Attestations and other artifacts are passed over."""
     images = [each for each in descriptors if _may_be_an_image(each)]
     ranks = [(rank(each.platform, wanted), each) for each in images if each.platform]
-    fitting = [(number, each) for number, each in ranks if number is not None]
-    if fitting:
-        return min(fitting, key=lambda pair: pair[0])[1]
-    silent = [each for each in images if not each.platform]
-    if silent:
-        return silent[0]
-    there = sorted({str(each.platform) for each in images})
-    raise ImageNotFound(
-        f"no image for {wanted} among these", hint="there is " + ", ".join(there[:20]) if there else "there is none"
-    )
+    fitting = sorted(((number, each) for number, each in ranks if number is not None), key=lambda pair: pair[0])
+    return (*(each for _, each in fitting), *(each for each in images if not each.platform))
 
 
 def _may_be_an_image(descriptor: Descriptor) -> bool:

@@ -1,8 +1,8 @@
 """What an image is called: `debian`, `localhost:5000/lab/tool:2`, `name@sha256:...`.
 
-People write Docker's familiar names, in which the registry, `library/` and the tag may be left out; everything else here
-works with whole ones. Grammar: distribution-spec v1.1, "Pulling manifests"; Docker's `distribution/reference` for what
-may be left out.
+People write Docker's familiar names, in which the registry, `library/` and the tag may be left out; everything else
+here works with whole ones. Grammar: distribution-spec v1.1, "Pulling manifests"; Docker's `distribution/reference` for
+what may be left out.
 
 >>> str(parse("debian")), parse("docker.io/library/debian:latest").familiar
 ('docker.io/library/debian:latest', 'debian:latest')
@@ -16,12 +16,18 @@ from kernelbox.errors import InvalidContent, InvalidOption
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.value import frozen
 
-__all__ = ["DEFAULT_REGISTRY", "Reference", "is_registry", "is_repository", "is_tag", "parse"]
+__all__ = ["CREDENTIALS_KEY", "DEFAULT_HOSTS", "DEFAULT_REGISTRY", "Reference", "is_registry", "is_repository", "is_tag", "parse"]
 
 DEFAULT_REGISTRY = "docker.io"
 _ITS_API = "registry-1.docker.io"
 _ITS_OTHER_NAME = "index.docker.io"
 _OFFICIAL = "library/"
+
+DEFAULT_HOSTS = frozenset({DEFAULT_REGISTRY, _ITS_API, _ITS_OTHER_NAME})
+"""What the default registry is called as a host."""
+
+CREDENTIALS_KEY = f"https://{_ITS_OTHER_NAME}/v1/"
+"""What Docker calls the default registry where it keeps credentials; it is also where its search answers."""
 
 MAX_NAME = 255
 """Characters of registry, "/" and repository together: what clients are known to stop at, says the specification."""
@@ -54,9 +60,9 @@ class Reference:
     @property
     def familiar_name(self) -> str:
         """As `name`, without what people leave out: "debian"."""
-        if self.registry != DEFAULT_REGISTRY:
-            return self.name
         official = self.repository.removeprefix(_OFFICIAL)
+        if self.registry != DEFAULT_REGISTRY or _is_registry_of(self.repository):
+            return self.name
         return self.repository if "/" in official else official
 
     @property
@@ -124,19 +130,25 @@ def _split_tag(rest: str) -> tuple[str, str, str]:
 
 
 def _split_registry(name: str, text: str) -> tuple[str, str]:
-    first, slash, repository = name.partition("/")
-    if not slash or not (first == "localhost" or "." in first or ":" in first or first != first.lower()):
+    first, _, repository = name.partition("/")
+    if not _is_registry_of(name):
         first, repository = DEFAULT_REGISTRY, name
     if first == _ITS_OTHER_NAME:
         first = DEFAULT_REGISTRY
     if not is_registry(first):
         raise InvalidOption(f"{_shown(text)} is no image name: {_shown(first)} is no host of a registry")
     if first == DEFAULT_REGISTRY and "/" not in repository:
-        if _ID.fullmatch(repository):
-            raise InvalidOption(f"{_shown(text)} is no image name: 64 hexadecimal digits are an id")
         repository = _OFFICIAL + repository
+    if first == DEFAULT_REGISTRY and _ID.fullmatch(repository.removeprefix(_OFFICIAL)):
+        raise InvalidOption(f"{_shown(text)} is no image name: 64 hexadecimal digits are an id")
     _check_repository(first, repository, text)
     return first, repository
+
+
+def _is_registry_of(name: str) -> bool:
+    """Whether what stands before the first "/" looks like a host: "lab/tool" has none, "lab.example/tool" does."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and (first == "localhost" or "." in first or ":" in first or first != first.lower())
 
 
 def _check_repository(registry: str, repository: str, text: str) -> None:

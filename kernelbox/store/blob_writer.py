@@ -72,11 +72,8 @@ class BlobWriter(Closing):
         self._check(digest)
         place = self._blobs / digest.algorithm / digest.encoded
         try:
-            held_files.make_folder(place.parent)
-            os.fsync(self._file.fileno())
-            os.rename(self._path, place)
+            held_files.keep_as(self._path, self._file, place)
             self._gone = True
-            held_files.sync_folder(place.parent)
         except OSError as error:
             raise held_files.disk_error(f"keep {digest} in {self._blobs}", error) from error
         return digest

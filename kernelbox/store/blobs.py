@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kernelbox.errors import BlobNotFound, InvalidContent
+from kernelbox.linux.descriptor import Descriptor
 from kernelbox.oci.digest import ALGORITHMS, Digest
 from kernelbox.store import held_files
 from kernelbox.store.blob_writer import BlobWriter
@@ -87,6 +88,14 @@ class Blobs:
         except OSError as error:
             raise held_files.disk_error(f"write to {self._folder}", error) from error
         return BlobWriter(self._folder, path, file, expected, size, keeps=False)
+
+    def adopt(self, path: Path, file: Descriptor, digest: Digest) -> None:
+        """Takes over a file of the same file system, which the caller holds and has found to have this content. Raises
+        StoreError."""
+        try:
+            held_files.keep_as(path, file, self.path(digest))
+        except OSError as error:
+            raise held_files.disk_error(f"keep {digest} in {self._folder}", error) from error
 
     def partial(self, digest: Digest, size: int | None = None) -> BlobWriter:
         """As `writer`, for what somebody may have begun: they are waited for if they still write, and gone on with

@@ -14,7 +14,7 @@ from pathlib import Path
 from kernelbox.errors import StoreError, reason_of
 from kernelbox.linux.descriptor import Descriptor
 
-__all__ = ["disk_error", "hold", "make_folder", "new_file", "share", "sync_folder", "unheld"]
+__all__ = ["disk_error", "hold", "keep_as", "make_folder", "new_file", "share", "sync_folder", "unheld"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -81,6 +81,14 @@ def new_file(folder: Path) -> tuple[Path, Descriptor]:
         file = hold(path, wait=False)
         if file is not None:
             return path, file
+
+
+def keep_as(path: Path, file: Descriptor, place: Path) -> None:
+    """The file, which we hold, is at `place` from now on, whole, and survives a power cut."""
+    make_folder(place.parent)
+    os.fsync(file.fileno())
+    os.rename(path, place)
+    sync_folder(place.parent)
 
 
 def unheld(folder: Path, before: float = float("inf")) -> Iterator[Path]:
