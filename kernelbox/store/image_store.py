@@ -156,16 +156,6 @@ class ImageStore:
             raise
         return file
 
-    def pin(self, owner: str, blobs: Iterable[Digest]) -> None:
-        """Keeps content for somebody else than images, who is called "registry/..."; besides what they have already."""
-        with self._state.transaction() as cursor:
-            rows.use_blobs(cursor, owner, ((each, 0) for each in blobs))
-
-    def unpin(self, owner: str) -> None:
-        """They want nothing any more."""
-        with self._state.transaction() as cursor:
-            rows.release(cursor, owner)
-
     def remove(self, text: str | Reference, *, force: bool = False) -> Removed:
         """Removes a name, and with the last one the image; or by its id the image with its names. With `force` also
         where a container that does not run has it, or where it has several names. Raises ImageNotFound, InvalidOption,

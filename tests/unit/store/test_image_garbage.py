@@ -64,17 +64,6 @@ def test_what_was_there_before_a_lease_goes(images: ImageStore, tmp_path: Path) 
         assert kept(images) == (set(), set())
 
 
-def test_what_others_pin_stays(images: ImageStore) -> None:
-    APP.moved_to(images)
-    images.pin("registry/lab/web", [APP.contents[0].digest])
-    images.pin("registry/lab/web", [APP.contents[1].digest])
-    images.collect()
-    assert kept(images)[0] == {each.digest for each in APP.contents}
-    images.unpin("registry/lab/web")
-    images.collect()
-    assert kept(images)[0] == set()
-
-
 def test_many_add_remove_collect_and_prune_at_once(paths: StorePaths, images: ImageStore, swept: list[str]) -> None:
     """Whoever has added an image has all of it, until it is removed."""
     errors: list[BaseException] = []
