@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -25,6 +26,7 @@ from kernelbox.native import check, lib
 from kernelbox.oci.digest import ALGORITHMS, Digest
 from kernelbox.oci.value import frozen
 from kernelbox.store import held_files
+from kernelbox.store.held_files import Waiting
 from kernelbox.store.layer_content import Bounds
 from kernelbox.store.layer_pipe import LayerSource, Progress, Unpack, Unpacked, unpack_from
 
@@ -130,13 +132,15 @@ class Layers:
         progress: Progress | None = None,
     ) -> Layer:
         """The layer, which is made from `source` where it is not here yet; somebody who is just making it is waited
-        for. It is sure to last. `progress` is told how much of `source` has been read, and may raise to end it.
+        for. It is sure to last. `progress` is told how much of `source` has been read, nothing as long as somebody is
+        waited for, and may raise to end it.
 
         Raises InvalidContent, StoreError, KernelError; then there is nothing of it."""
         form = self._begin()
+        waiting = functools.partial(progress, 0) if progress is not None else None
         new = self._folder / "new" / f"{chain_id.algorithm}-{chain_id.encoded}"
         while not self.has(chain_id):
-            folder = self._hold(new)
+            folder = self._hold(new, waiting)
             if folder is None:
                 continue
             with folder:
@@ -155,18 +159,20 @@ class Layers:
         return self.get(chain_id)
 
     def remove(self, chain_id: Digest) -> None:
-        """Idempotent; whoever asks for it sees that no container has it. Raises as `take_out`."""
-        taken = self.take_out(chain_id)
-        if taken:
-            self._sweep(taken)
+        """Idempotent; whoever asks for it sees that no container has it. Raises Conflict where something is mounted in
+        the layer's own folder, StoreError."""
+        for mount in self.mounts():
+            if mount.startswith(f"{self._place(chain_id)}/"):
+                raise Conflict(f"something is mounted in the layer {chain_id}", hint=f"umount {mount}")
+        self._discard(self._place(chain_id))
+
+    def mounts(self) -> list[str]:
+        """Where something is mounted in the folder of a layer: nobody but a person does that."""
+        return [mount.target for mount in mountinfo.read() if mount.target.startswith(f"{self._folder}/")]
 
     def take_out(self, chain_id: Digest) -> str:
-        """It is no layer any more, but something in the trash, whose name is given; "" where there was none. Raises
-        Conflict where something is mounted in the layer's own folder, StoreError."""
-        place = os.fspath(self._place(chain_id))
-        for mount in mountinfo.read():
-            if mount.target == place or mount.target.startswith(f"{place}/"):
-                raise Conflict(f"something is mounted in the layer {chain_id}", hint=f"umount {mount.target}")
+        """As `remove`, without looking for mounts: it is something in the trash then, whose name is given; "" where
+        there was none. Raises StoreError."""
         return self._take_out(self._place(chain_id))
 
     def clean(self) -> None:
@@ -197,7 +203,7 @@ class Layers:
             self.clean()
         return self._form
 
-    def _hold(self, path: Path) -> Descriptor | None:
+    def _hold(self, path: Path, waiting: Waiting | None) -> Descriptor | None:
         """An empty folder that is ours; None where somebody else was there before, whose work is done or gone now."""
         try:
             path.mkdir(mode=0o700, exist_ok=True)
@@ -207,7 +213,7 @@ class Layers:
         except OSError as error:
             raise held_files.disk_error(f"make {path}", error) from error
         try:
-            fcntl.flock(folder.fileno(), fcntl.LOCK_EX)
+            held_files.lock(folder, fcntl.LOCK_EX, waiting)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(folder.fileno()), path.lstat()):
                     if not os.listdir(folder.fileno()):

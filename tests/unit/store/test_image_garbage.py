@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from pathlib import Path
 
+import pytest
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, images_in, kept, of
 from waiting import wait_until
 
@@ -62,6 +64,21 @@ def test_what_was_there_before_a_lease_goes(images: ImageStore, tmp_path: Path) 
     with images.lease():
         images.collect()
         assert kept(images) == (set(), set())
+
+
+@pytest.mark.kernel
+@pytest.mark.root
+def test_what_is_mounted_in_a_layer_keeps_it(images: ImageStore) -> None:
+    with images.lease():
+        APP.moved_to(images)
+        mounted, other = APP.unpacked_in(images)
+    (mounted.path / "place").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "small", mounted.path / "place"], check=True)
+    try:
+        assert images.collect().layers == (other.chain_id,)
+    finally:
+        subprocess.run(["umount", mounted.path / "place"], check=True)
+    assert images.collect().layers == (mounted.chain_id,)
 
 
 def test_many_add_remove_collect_and_prune_at_once(paths: StorePaths, images: ImageStore, swept: list[str]) -> None:

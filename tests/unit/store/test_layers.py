@@ -284,6 +284,28 @@ def test_many_ensure_the_same_at_once(layers: Layers) -> None:
     assert os.listdir(layers._folder / "new") == []
 
 
+def test_waiting_for_somebody_can_be_ended(trees: Layers) -> None:
+    waits, ended = threading.Event(), threading.Event()
+
+    def slow(target: int, archive: int) -> Unpacked:
+        waits.set()
+        ended.wait()
+        return tree_form(rootless=os.geteuid() != 0).unpack(target, archive)
+
+    def interrupt(count: int) -> None:
+        assert count == 0
+        raise KeyboardInterrupt
+
+    thread = threading.Thread(target=another(trees, slow).ensure, args=(DIFF_ID, DIFF_ID, None, source_of(TAR)))
+    thread.start()
+    waits.wait()
+    with pytest.raises(KeyboardInterrupt):
+        trees.ensure(DIFF_ID, DIFF_ID, None, source_of(TAR), interrupt)
+    ended.set()
+    thread.join()
+    assert trees.has(DIFF_ID), "the other one has done it"
+
+
 def test_where_one_fails_the_next_tries(trees: Layers) -> None:
     results: list[Layer] = []
     waits = threading.Event()
@@ -378,6 +400,7 @@ def test_what_is_mounted_in_a_layer_keeps_it(trees: Layers) -> None:
     try:
         with pytest.raises(Conflict, match=f"something is mounted in the layer {DIFF_ID}"):
             trees.remove(DIFF_ID)
+        assert trees.mounts() == [str(layer.path / "etc")]
     finally:
         subprocess.run(["umount", layer.path / "etc"], check=True)
     assert (layer.path / "etc/passwd").exists()
