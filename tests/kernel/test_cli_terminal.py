@@ -18,8 +18,9 @@ import pytest
 from kernelbox.linux import pty
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("store")]
+from waiting import DEADLINE
 
-SECONDS = 20.0
+SECONDS = 2 * DEADLINE
 
 
 class Terminal:
