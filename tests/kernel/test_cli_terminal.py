@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import DEADLINE
 
 from kernelbox.linux import pty
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("store")]
-from waiting import DEADLINE
 
 SECONDS = 2 * DEADLINE
 
