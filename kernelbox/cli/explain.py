@@ -12,6 +12,7 @@ from kernelbox.cli import launch_table
 from kernelbox.cli.request import EXPLAIN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
 from kernelbox.engine.container import Container
+from kernelbox.cli.caller import engine
 from kernelbox.engine.engine import Engine
 from kernelbox.errors import Conflict, ContainerNotFound, ImageNotFound
 from kernelbox.runtime.trace import TraceRow
@@ -24,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     with flags_named():
         request = read("explain", words, EXPLAIN_OPTIONS)
         if request is not None:
-            with Engine() as box:
+            with engine() as box:
                 if "plan" in request.own:
                     return _show_plan(box, request)
                 kept = None if request.command or request.given else _kept(box, request.image)
