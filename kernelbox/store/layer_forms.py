@@ -1,13 +1,24 @@
-"""The two forms of a layer at rest, and who makes them: a folder, which overlayfs takes everywhere."""
+"""The two forms of a layer at rest, and who makes them: a folder, which overlay takes everywhere, or one file to be
+mounted, which is there several times sooner."""
 
 from __future__ import annotations
 
-from kernelbox.store import layer_tree
-from kernelbox.store.layer_pipe import Unpacked
-from kernelbox.store.layer_tree import NATURAL, Facts, Owners
-from kernelbox.store.layers import TREE, LayerForm
+from pathlib import Path
 
-__all__ = ["tree_form"]
+from kernelbox.linux import erofs
+from kernelbox.store import layer_erofs, layer_tree
+from kernelbox.store.layer_pipe import Unpacked
+from kernelbox.store.layer_work import NATURAL, Facts, Owners
+from kernelbox.store.layers import EROFS, TREE, LayerForm
+
+__all__ = ["best_form", "erofs_form", "tree_form"]
+
+
+def best_form(folder: Path, *, rootless: bool, owners: Owners = NATURAL) -> LayerForm:
+    """Files where this machine can mount those that lie in `folder`, else folders."""
+    if not rootless and owners == NATURAL and erofs.supported(folder):
+        return erofs_form()
+    return tree_form(rootless=rootless, owners=owners)
 
 
 def tree_form(*, rootless: bool, owners: Owners = NATURAL) -> LayerForm:
@@ -18,6 +29,11 @@ def tree_form(*, rootless: bool, owners: Owners = NATURAL) -> LayerForm:
         return _unpacked(layer_tree.unpack(folder, archive, rootless=rootless, owners=owners, verified=True))
 
     return LayerForm(TREE, unpack)
+
+
+def erofs_form() -> LayerForm:
+    """Layers as images of file systems; see `layer_erofs.write`."""
+    return LayerForm(EROFS, lambda file, archive: _unpacked(layer_erofs.write(file, archive, verified=True)))
 
 
 def _unpacked(facts: Facts) -> Unpacked:
