@@ -25,7 +25,7 @@ static void owner_of(struct apply *apply, const struct kb_entry *entry, uint32_t
         *uid = geteuid();
     if (!group)
         *gid = getegid();
-    if (!user || !group)
+    if (one ? entry->uid || entry->gid : !user || !group) /* the one owner is whom a container has as its root */
         apply->result->owners_folded++;
 }
 
