@@ -252,8 +252,9 @@ from kernelbox.errors import KernelError
 from kernelbox.store.layer_tree import Owners
 
 one, home = {"rootless": True, "owners": Owners(one=True)}, pathlib.Path(os.environ["HOME"])
-archive = Archive().folder("d", 0o500, 5, owner=(1, 2)).add("d/f", b"1", mode=0o444, owner=(3, 4), xattrs={"user.x": b"y"})
-archive.folder("d/none", 0).add("d/none/s", mode=0o4755).device("null", (1, 3)).add("d/.wh.gone").add("o/.wh..wh..opq")
+archive = Archive().folder("d", 0o500, 5, owner=(1, 2))
+archive.add("d/f", b"1", mode=0o444, owner=(3, 4), xattrs={"user.x": b"y"}).folder("d/none", 0)
+archive.add("d/none/s", mode=0o4755).device("null", (1, 3)).add("d/.wh.gone").add("o/.wh..wh..opq")
 whole = bytes(archive.add("cap", xattrs={"security.capability": bytes.fromhex(sys.argv[2])}))
 try:
     unpack_bytes(home / "natural", whole, rootless=True)
@@ -330,7 +331,7 @@ def test_an_interrupt_ends_it(root: Path) -> None:
         thread.join()
         os.close(writer)
         assert os.read(reader, 10) == b""
-    assert not [each for each in threading.enumerate() if each.name == "layer"]
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name == "layer"])
 
 
 def test_few_descriptors_are_enough(root: Path) -> None:
