@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from kernelbox.cli import launch_table
+from kernelbox.cli.caller import engine
 from kernelbox.cli.request import EXPLAIN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
 from kernelbox.engine.container import Container
-from kernelbox.cli.caller import engine
 from kernelbox.engine.engine import Engine
 from kernelbox.errors import Conflict, ContainerNotFound, ImageNotFound
 from kernelbox.runtime.trace import TraceRow

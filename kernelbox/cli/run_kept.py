@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from kernelbox.cli.caller import engine
 from kernelbox.cli.failures import say
 from kernelbox.cli.keys import DetachKeys
 from kernelbox.cli.request import Request
 from kernelbox.cli.watching import watch
 from kernelbox.engine.container import Container
-from kernelbox.cli.caller import engine
 from kernelbox.errors import InvalidOption, KernelBoxError
 
 __all__ = ["run"]

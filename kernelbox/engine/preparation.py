@@ -13,9 +13,9 @@ from kernelbox.engine import own_account, spec, users, way_out
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.image import Image
-from kernelbox.engine.layer_mounts import LayerMount
 from kernelbox.engine.init_program import INIT
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
+from kernelbox.engine.layer_mounts import LayerMount
 from kernelbox.engine.machine import Machine, this_machine
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_files import own_files, without_place
