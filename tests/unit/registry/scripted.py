@@ -54,6 +54,8 @@ class Scripted:
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.script = script
         self.received: list[Received] = []
+        self.take: Callable[[str, str], int | None] = lambda method, target: None
+        """How many bytes of the body of a request are read before the connection is dropped; None for all of it."""
         self.ending = threading.Event()
         self._connections: set[socket.socket] = set()
         self._mutex = threading.Lock()
@@ -110,11 +112,17 @@ class Scripted:
                 pass
 
             def serve_one(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                length = int(self.headers.get("Content-Length") or 0)
+                taken = scripted.take(self.command, self.path)
+                body = self.rfile.read(length if taken is None else min(taken, length))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 received = Received(self.command, self.path, headers, body)
                 scripted.received.append(received)
-                self.send(scripted.script(received))
+                answer = scripted.script(received)
+                if taken is not None:
+                    self.close_connection = True
+                    return
+                self.send(answer)
 
             def send(self, answer: Answer) -> None:
                 if answer.raw is not None:
