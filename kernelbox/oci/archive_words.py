@@ -115,11 +115,12 @@ def parse_saved(raw: bytes) -> tuple[SavedImage, ...]:
     documents = content.load_list(raw, SAVED_FILE, MAX_BYTES)
     if len(documents) > MAX_IMAGES:
         raise InvalidContent(f"{SAVED_FILE}: {len(documents)} images, and {MAX_IMAGES} is the most")
-    return tuple(_saved(each, f"{SAVED_FILE}: [{number}]") for number, each in enumerate(documents))
+    return tuple(_saved(each, f"[{number}]") for number, each in enumerate(documents))
 
 
-def _saved(document: object, where: str) -> SavedImage:
-    found = content.decode(_Saved, document, where)
+def _saved(document: object, place: str) -> SavedImage:
+    found = content.decode(_Saved, document, SAVED_FILE, place)
+    where = f"{SAVED_FILE}: {place}"
     if len(found.layers) > MAX_LAYERS:
         raise InvalidContent(f"{where}: {len(found.layers)} layers, and {MAX_LAYERS} is the most")
     for path in (found.config, *found.layers):
