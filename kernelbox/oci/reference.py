@@ -16,12 +16,18 @@ from kernelbox.errors import InvalidContent, InvalidOption
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.value import frozen
 
-__all__ = ["DEFAULT_REGISTRY", "Reference", "is_registry", "is_repository", "is_tag", "parse"]
+__all__ = ["CREDENTIALS_KEY", "DEFAULT_HOSTS", "DEFAULT_REGISTRY", "Reference", "is_registry", "is_repository", "is_tag", "parse"]
 
 DEFAULT_REGISTRY = "docker.io"
 _ITS_API = "registry-1.docker.io"
 _ITS_OTHER_NAME = "index.docker.io"
 _OFFICIAL = "library/"
+
+DEFAULT_HOSTS = frozenset({DEFAULT_REGISTRY, _ITS_API, _ITS_OTHER_NAME})
+"""What the default registry is called as a host."""
+
+CREDENTIALS_KEY = f"https://{_ITS_OTHER_NAME}/v1/"
+"""What Docker calls the default registry where it keeps credentials; it is also where its search answers."""
 
 MAX_NAME = 255
 """Characters of registry, "/" and repository together: what clients are known to stop at, says the specification."""
