@@ -10,7 +10,7 @@ from image_documents import VALUES
 
 from kernelbox.errors import InvalidContent
 from kernelbox.oci import archive_words, media_types
-from kernelbox.oci.archive_words import SavedImage, check_layout, name_of, named, parse_repositories, parse_saved
+from kernelbox.oci.archive_words import SavedImage, check_layout, name_of, named, parse_saved
 from kernelbox.oci.descriptor import Descriptor, of
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.reference import parse
@@ -98,16 +98,6 @@ def test_saved_images_that_are_none(document: object, sentence: str) -> None:
     with pytest.raises(InvalidContent) as caught:
         parse_saved(json.dumps(document).encode())
     assert caught.value.message == f"manifest.json: {sentence}"
-
-
-def test_repositories() -> None:
-    layers = {parse("a:1"): HEX, parse("a:2"): HEX, parse("lab.example/b:1"): HEX}
-    raw = archive_words.written_repositories(layers)
-    assert parse_repositories(raw) == layers
-    assert json.loads(raw) == {"a": {"1": HEX, "2": HEX}, "lab.example/b": {"1": HEX}}
-    for document in ({"a": 1}, {"a": {"1": "../x"}}, {"a": {"1": 2}}, {"A": {"1": HEX}}, {"a": {"": HEX}}, []):
-        with pytest.raises(InvalidContent, match=r"^repositories: "):
-            parse_repositories(json.dumps(document).encode())
 
 
 @given(VALUES)
