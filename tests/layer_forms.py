@@ -8,7 +8,7 @@ import os
 import stat
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ def archives(most: int = 25) -> st.SearchStrategy[list[tarfile.TarInfo]]:
     return st.lists(entries(), max_size=most)
 
 
-def pack(path: Path, members: list[tarfile.TarInfo]) -> Path:
+def pack(path: Path, members: Sequence[tarfile.TarInfo]) -> Path:
     """Every file has content of its own, which tells where it is from."""
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for number, member in enumerate(members):
@@ -189,3 +189,9 @@ def _of_path(path: bytes, about: os.stat_result, names: list[bytes]) -> Seen:
         xattrs,
         tuple(sorted(names)) if len(names) > 1 else (),
     )
+
+
+def write_what_is_taken(members: list[tarfile.TarInfo], archive: Path, image: Path) -> None:
+    """The image of those of the entries that are not refused."""
+    while (verdict := write_erofs(pack(archive, members), image)).outcome:
+        del members[verdict.entries - 1]

@@ -14,14 +14,19 @@ from hypothesis import given, settings
 pytestmark = pytest.mark.root
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(layer_forms.archives())
 def test_both_forms_are_alike(members: list[tarfile.TarInfo]) -> None:
+    """What is refused is left out of the archive, then the rest is tried, until it is taken."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        archive = layer_forms.pack(folder / "layer.tar", members)
-        one = layer_forms.write_tree(archive, folder / "tree")
-        other = layer_forms.write_erofs(archive, folder / "image")
-        assert one == other
-        if one.outcome == 0:
-            assert layer_forms.in_folder(folder / "tree") == layer_forms.in_image(folder / "image")
+        for trial in range(len(members) + 1):
+            archive = layer_forms.pack(folder / "layer.tar", members)
+            one = layer_forms.write_tree(archive, folder / f"tree{trial}")
+            other = layer_forms.write_erofs(archive, folder / "image")
+            assert one == other
+            if one.outcome == 0:
+                break
+            del members[one.entries - 1]
+        assert one.outcome == 0
+        assert layer_forms.in_folder(folder / f"tree{trial}") == layer_forms.in_image(folder / "image")
