@@ -133,8 +133,7 @@ static int entry_header(struct kb_tar *tar, struct header *header)
         int result = next_header(tar, header);
         if (result <= 0)
             return result == 0 && count ? kb_tar_fault(tar, KB_FAULT_ENDS_EARLY) : result;
-        if (!count && ++tar->result->entries > tar->options->most_entries)
-            return kb_tar_fault(tar, KB_FAULT_ENTRIES);
+        tar->result->entries += !count;
         if (!strchr("xXgLK", header->type) || !header->type)
             return 1;
         if ((result = extended(tar, header)) < 0)
@@ -271,6 +270,8 @@ int kb_tar_next(struct kb_tar *tar, struct kb_entry *entry)
     *entry = (struct kb_entry){0};
     if (result <= 0 || (result = take_names(tar, &header, entry)) < 0)
         return result;
+    if (tar->result->entries > tar->options->most_entries)
+        return kb_tar_fault(tar, KB_FAULT_ENTRIES);
     if (!(entry->mode = kind_of(tar, &header)))
         return kb_tar_fault(tar, KB_FAULT_KIND);
     if (!*entry->path && !S_ISDIR(entry->mode))
