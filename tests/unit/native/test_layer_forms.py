@@ -9,6 +9,7 @@ from pathlib import Path
 
 import layer_forms
 import pytest
+from hostile_layers import GROUPS, corpus
 from hypothesis import given, settings
 
 pytestmark = pytest.mark.root
@@ -30,3 +31,14 @@ def test_both_forms_are_alike(members: list[tarfile.TarInfo]) -> None:
             del members[one.entries - 1]
         assert one.outcome == 0
         assert layer_forms.in_folder(folder / f"tree{trial}") == layer_forms.in_image(folder / "image")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_both_forms_of_hostile_layers_are_alike(tmp_path: Path, group: str) -> None:
+    for number, (name, case) in enumerate(corpus(Path("/nowhere"), group).items()):
+        archive, tree = tmp_path / f"{number}.tar", tmp_path / f"tree{number}"
+        archive.write_bytes(case.archive)
+        one, other = layer_forms.write_tree(archive, tree), layer_forms.write_erofs(archive, tmp_path / "image")
+        assert one == other, name
+        if one.outcome == 0:
+            assert layer_forms.in_folder(tree) == layer_forms.in_image(tmp_path / "image"), name
