@@ -1,6 +1,6 @@
-/* For tests: what the reader of layers finds in archives. Each line of the standard input names one; with a folder behind
- * a tab it is unpacked into that, which is then read as a layer, and becomes an image, too. A line an entry, and one for
- * the end of each. */
+/* For tests: what the reader of layers finds in archives. Each line of the standard input names one; with a folder
+ * behind a tab it is unpacked into that, which is then read as a layer, and becomes an image, too. A line an entry, and
+ * one for the end of each. */
 #include <fcntl.h>
 #include <stdio.h>
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import os
 import random
 import shutil
@@ -21,8 +23,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelbox.errors import InvalidContent, KernelError
+from kernelbox.linux import erofs
+from kernelbox.oci.digest import Digest
 from kernelbox.store import layer_erofs
-from kernelbox.store.layer_work import Facts
+from kernelbox.store.layer_forms import best_form, erofs_form
+from kernelbox.store.layer_pipe import LayerSource
+from kernelbox.store.layer_work import NATURAL, Facts, Owners
+from kernelbox.store.layers import EROFS, TREE, Layers
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -338,6 +345,29 @@ def test_memory_is_that_of_names(tmp_path: Path) -> None:
     assert entries == 60_000
     assert grown < 16_000, "kB more than before"
     assert len(names(ErofsImage(tmp_path / "image"))) == 60_602
+
+
+def test_layers_of_the_store_are_images(tmp_path: Path) -> None:
+    (tmp_path / "trash").mkdir()
+    layers = Layers(tmp_path / "layers", tmp_path / "trash", str, erofs_form())
+    archive = pack([folder("d"), member("d/file", b"content" * 1000), member("null", kind=tarfile.CHRTYPE)])
+    diff_id = Digest.of(archive)
+    layer = layers.ensure(diff_id, diff_id, None, LayerSource(lambda: io.BytesIO(gzip.compress(archive))))
+    assert (layer.form, layer.entries, layer.size) == (EROFS, 3, layer.path.stat().st_size)
+    assert content(ErofsImage(layer.path), "d/file") == b"content" * 1000
+    assert json.loads((layer.path.parent / "about.json").read_bytes())["left"] == {"devices_left_out": 1}
+    for damaged in (archive[:5000], archive.replace(b"content", b"CONTENT", 1), archive[:512]):
+        wrong = Digest.of(damaged + b"x")
+        with pytest.raises(InvalidContent):
+            layers.ensure(wrong, wrong, None, LayerSource(lambda damaged=damaged: io.BytesIO(damaged)))
+    assert list(layers.every()) == [diff_id]
+
+
+@pytest.mark.parametrize("owners", [NATURAL, Owners(one=True)])
+def test_a_store_that_cannot_mount_has_folders(tmp_path: Path, owners: Owners) -> None:
+    assert best_form(tmp_path, rootless=True, owners=owners).name == TREE
+    expected = EROFS if owners == NATURAL and erofs.supported(tmp_path) else TREE
+    assert best_form(tmp_path, rootless=False, owners=owners).name == expected
 
 
 @pytest.fixture(scope="module")
