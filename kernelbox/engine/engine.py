@@ -200,7 +200,7 @@ class Engine:
 
         Without `capture` the output is for `on_output` alone; with `adopt` false a terminal is left to the caller
         (TerminalRun)."""
-        found = self.images.get(image, options.platform)
+        found = self.images.obtain(image, options)
         monitor = self._open()
         words = _words(command)
         options = self._with_others(options)

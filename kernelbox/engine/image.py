@@ -53,7 +53,7 @@ class Stored:
     document: ImageDocument
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Image:
     """What a container is made from; `layers` has the topmost first. A bundle has its own configuration and its root
     file system, written to in place. `digest` is the id of one of the store, and `stored` what that knows of it.
@@ -71,7 +71,7 @@ class Image:
     open_root: Callable[[], AbstractContextManager[int]] | None = field(default=None, repr=False, compare=False)
     stored: Stored | None = field(default=None, repr=False, compare=False)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"<Image: {', '.join(map(repr, self.tags or (self.name,)))}>"
 
     @property

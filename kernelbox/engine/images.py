@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     from kernelbox.engine.image_filters import Filters
     from kernelbox.engine.image_inspect import HistoryStep
     from kernelbox.engine.image_listing import ImageList
+    from kernelbox.engine.image_moves import Fetched, Sent
+    from kernelbox.engine.options import RunOptions
     from kernelbox.linux.descriptor import Descriptor
+    from kernelbox.registry.progress import Progress
     from kernelbox.store.container_record import ContainerRecord
     from kernelbox.store.image_rows import ImageRecord
     from kernelbox.store.image_store import ImageStore
@@ -50,6 +55,8 @@ class Images:
         self._host: Image | None = None
         self._store: ImageStore | None = None
         self._known: dict[str, Image] = {}
+        self.on_missing: Callable[[str], AbstractContextManager[Callable[[Progress], None]]] = _silently
+        """What is shown while an image is fetched for a container: given its name, a block with a listener."""
 
     @property
     def store(self) -> ImageStore:
@@ -72,6 +79,68 @@ class Images:
                 hint=f"it is for {own}" if found.stored else f"it is for {own}, as this machine is",
             )
         return found
+
+    def obtain(self, name: str, options: RunOptions) -> Image:
+        """For a container: the image, which is fetched from its registry as `options.pull` says ("missing": where the
+        store has none by that name). Raises ImageNotFound, and as `pull`."""
+        policy = options.pull or os.environ.get("KERNELBOX_PULL") or "missing"
+        if policy == "always" and not _is_own(name):
+            self._pull_for(name, options.platform)
+        try:
+            return self.get(name, options.platform)
+        except ImageNotFound:
+            if policy != "missing" or not _is_name(name):
+                raise
+        self._pull_for(name, options.platform)
+        return self.get(name, options.platform)
+
+    def pull(
+        self,
+        name: str,
+        *,
+        platform: str | Platform | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Image:
+        """Fetches an image from its registry ("debian:12", "localhost:5000/lab/tool", "name@sha256:..."); only what is
+        not here yet is moved. `on_progress` is told how far each layer is, from other threads, once at a time.
+
+        Raises ImageNotFound, Unauthorized, RegistryError, InvalidContent, InvalidOption, StoreError."""
+        return self._of_record(self.fetch(name, platform=platform, on_progress=on_progress).record)
+
+    def fetch(
+        self,
+        name: str,
+        *,
+        platform: str | Platform | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Fetched:
+        """As `pull`: what that has found and done."""
+        from kernelbox.engine import image_moves
+        from kernelbox.engine.option_values import platform as platform_option
+        from kernelbox.oci import reference
+        from kernelbox.registry.client import Client
+
+        self._not_own(name)
+        wanted = platform_option(platform) if isinstance(platform, str) else platform
+        with Client() as client:
+            return image_moves.fetch(
+                self._box, reference.parse(name), wanted, client, on_progress or image_moves.nobody
+            )
+
+    def push(self, name: str, *, on_progress: Callable[[Progress], None] | None = None) -> Sent:
+        """Sends an image to the registry that its name says; what that has already is not moved. Raises ImageNotFound,
+        Unauthorized, RegistryError, InvalidOption."""
+        from kernelbox.engine import image_moves
+        from kernelbox.oci import reference
+        from kernelbox.registry.client import Client
+
+        self._not_own(name)
+        with Client() as client:
+            return image_moves.send(self._box, reference.parse(name), client, on_progress or image_moves.nobody)
+
+    def _pull_for(self, name: str, platform: Platform | None) -> None:
+        with self.on_missing(name) as listener:
+            self.fetch(name, platform=platform, on_progress=listener)
 
     def of(self, record: ContainerRecord) -> Image:
         """That which a container was made from, whatever is called so by now. Raises ImageNotFound."""
@@ -189,7 +258,7 @@ class Images:
 
             known = self._known[record.id] = image_of(self._box, record)
         stored = dataclasses.replace(known.stored, record=record) if known.stored else None
-        return dataclasses.replace(known, stored=stored)
+        return dataclasses.replace(known, name=next(iter(self.familiar(record.tags)), record.id), stored=stored)
 
     def _record(self, image: str) -> ImageRecord:
         self._not_own(image)
@@ -204,7 +273,7 @@ class Images:
 
     @staticmethod
     def _not_own(name: str) -> None:
-        if name == "host" or name.startswith(("dir:", "bundle:")):
+        if _is_own(name):
             raise InvalidOption(f"{name} is no image of the store", hint="it is always there, and called nothing else")
 
     def _get_host(self) -> Image:
@@ -219,6 +288,28 @@ class Images:
                 accounts=(host_image.PASSWD, host_image.GROUP),
             )
         return self._host
+
+
+def _is_own(name: str) -> bool:
+    return name == "host" or name.startswith(("dir:", "bundle:"))
+
+
+def _is_name(name: str) -> bool:
+    """Whether a registry may have an image of this name: no folder that somebody forgot to call one, nor an id."""
+    from kernelbox.oci import reference
+
+    if _is_own(name) or os.path.isdir(name):
+        return False
+    try:
+        reference.parse(name)
+    except InvalidOption:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _silently(name: str) -> Iterator[Callable[[Progress], None]]:
+    yield lambda progress: None
 
 
 def _own() -> Platform:

@@ -1,5 +1,5 @@
-"""The two forms of a layer at rest, and who makes them: a folder, which overlay takes everywhere, or one file to be
-mounted, which is there several times sooner."""
+"""The two forms of a layer at rest, and who makes them: a folder, which overlayfs takes everywhere, or the image of a
+file system, which is there sooner, where it can be mounted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ __all__ = ["best_form", "erofs_form", "tree_form"]
 
 
 def best_form(folder: Path, *, rootless: bool, owners: Owners = NATURAL) -> LayerForm:
-    """Files where this machine can mount those that lie in `folder`, else folders."""
-    if not rootless and owners == NATURAL and erofs.supported(folder):
-        return erofs_form()
-    return tree_form(rootless=rootless, owners=owners)
+    """The one for layers below `folder`, which is there: images where this process can mount them from it, and their
+    ids may be the natural ones."""
+    images = not rootless and owners == NATURAL and erofs.supported(folder)
+    return erofs_form() if images else tree_form(rootless=rootless, owners=owners)
+
+
+def erofs_form() -> LayerForm:
+    """Layers as images, with their natural ids; see `layer_erofs.write`. Whoever reads one mounts it."""
+
+    def write(image: int, archive: int) -> Unpacked:
+        # The archive is that of a digest, or is thrown away.
+        return _unpacked(layer_erofs.write(image, archive, verified=True))
+
+    return LayerForm(EROFS, write)
 
 
 def tree_form(*, rootless: bool, owners: Owners = NATURAL) -> LayerForm:
@@ -29,11 +39,6 @@ def tree_form(*, rootless: bool, owners: Owners = NATURAL) -> LayerForm:
         return _unpacked(layer_tree.unpack(folder, archive, rootless=rootless, owners=owners, verified=True))
 
     return LayerForm(TREE, unpack)
-
-
-def erofs_form() -> LayerForm:
-    """Layers as images of file systems; see `layer_erofs.write`."""
-    return LayerForm(EROFS, lambda file, archive: _unpacked(layer_erofs.write(file, archive, verified=True)))
 
 
 def _unpacked(facts: Facts) -> Unpacked:
