@@ -89,8 +89,7 @@ class ImageStore:
         with self.lease() as lease:
             lease.keep(documents)
             for digest, raw in documents.items():
-                if not self.blobs.has(digest):
-                    self.blobs.put(raw, digest)
+                self.blobs.put(raw, digest)
             with self._state.transaction() as cursor:
                 self._check_there([*documents, *(digest for digest, _ in moved if whole)], chain)
                 rows.put(cursor, record)

@@ -11,7 +11,7 @@ import ordinary_user
 import pytest
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, kept, of, whole
 
-from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption
+from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidContent, InvalidOption
 from kernelbox.oci import reference
 from kernelbox.oci.manifest import Index
 from kernelbox.store.image_store import ImageStore
@@ -122,6 +122,20 @@ def test_what_an_image_needs_has_to_be_there(images: ImageStore, missing: str) -
     if missing == "blob":
         record = images.add_image(APP.document, APP.manifest, layers, whole=False)
         assert images.layers_of(record) == layers, "but need not, if it can be made again"
+
+
+def test_what_has_changed_on_the_disk_is_seen(images: ImageStore) -> None:
+    record = APP.added_to(images, "web")
+    for made in (APP.document, APP.manifest):
+        path = images.blobs.path(made.digest)
+        path.write_bytes(made.raw.replace(b"sha256", b"sha512", 1))
+        with pytest.raises(InvalidContent, match="is damaged: it should be"):
+            images.document_of(record) if made is APP.document else images.manifest_of(record)
+    images.layers.remove(APP.chain[1])
+    with pytest.raises(BlobNotFound, match=f"no such layer in the store: {APP.chain[1]}"):
+        images.layers_of(record)
+    APP.added_to(images)
+    assert APP.is_whole_in(images), "what comes again mends it"
 
 
 def test_the_layers_have_to_be_its_own(images: ImageStore) -> None:
