@@ -94,10 +94,10 @@ class LayerUse:
     size: int
 
 
-def get(cursor: sqlite3.Cursor, identity: str) -> ImageRecord | None:
-    """By its whole id; None where there is none, or a FORGOTTEN one."""
-    found = _select(cursor, "id = ? AND status = ?", (identity, READY))
-    return found[0] if found else None
+def get(cursor: sqlite3.Cursor, identity: str, *, forgotten: bool = False) -> ImageRecord | None:
+    """By its whole id; None where there is none, or a FORGOTTEN one unless that will do too."""
+    found = _select(cursor, "id = ?", (identity,))
+    return found[0] if found and (forgotten or found[0].status == READY) else None
 
 
 def by_prefix(cursor: sqlite3.Cursor, prefix: str) -> list[ImageRecord]:

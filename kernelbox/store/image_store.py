@@ -120,6 +120,15 @@ class ImageStore:
         with self._state.reading() as cursor:
             return _look_up(cursor, text)[0]
 
+    def of_container(self, identity: str) -> ImageRecord:
+        """By its whole id, for a container that has it: also one that was removed by force since. Raises
+        ImageNotFound."""
+        with self._state.reading() as cursor:
+            found = rows.get(cursor, identity, forgotten=True)
+        if found is None:
+            raise _not_found(identity)
+        return found
+
     def every(self) -> list[ImageRecord]:
         """The newest first."""
         if not self._state.exists:

@@ -208,12 +208,15 @@ def test_what_a_container_has_stays(images: ImageStore, state: StateFile) -> Non
     with pytest.raises(ImageNotFound):
         images.find(APP.id)
     assert images.every() == []
+    assert images.of_container(APP.id).names == ()
     assert kept(images) == of(APP), "the container still has it"
     images.collect()
     assert kept(images) == of(APP)
     state.remove(one.id)
     images.collect()
     assert kept(images) == (set(), set())
+    with pytest.raises(ImageNotFound):
+        images.of_container(APP.id)
 
 
 def test_what_was_forgotten_comes_again(images: ImageStore, state: StateFile) -> None:
@@ -259,6 +262,9 @@ def test_who_holds_an_image_keeps_it(images: ImageStore, paths: StorePaths) -> N
     assert images.prune().deleted == (APP.id,)
     with pytest.raises(ImageNotFound):
         images.hold(APP.id)
+    for text in ("", "sha256:../../../x", "web"):
+        with pytest.raises(InvalidContent, match="is no digest"):
+            images.hold(text)
 
 
 def test_who_holds_and_who_removes_at_once(images: ImageStore, paths: StorePaths) -> None:
