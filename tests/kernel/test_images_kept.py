@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import ordinary_user
 import pytest
 from waiting import wait_until
 
@@ -132,3 +133,31 @@ def test_loads_prunes_and_runs_at_once(box: Engine, archive: Path) -> None:
         box.images.remove(image.id, force=True)
     box.images.prune(all=True)
     assert is_empty(box)
+
+
+OF_SOMEBODY = """
+import os, sys
+from pathlib import Path
+import kernelbox as kb
+with kb.Engine() as box:
+    box.images.import_(sys.argv[1], "busy:1")
+    assert box.run("busy:1", ["cat", "/closed/closed/file"]).stdout == "x"
+    box.images.remove("busy:1")
+    left = [path for path in box.paths.root.glob("*/sha256/*")]
+    assert not left, left
+    box._open().wait_swept()
+    assert not os.listdir(box.paths.trash), "what is closed to its owner goes too"
+print("done")
+"""
+
+
+def test_of_an_ordinary_user(container_user: ordinary_user.User, busybox_rootfs: Path) -> None:
+    root, archive = container_user.home / "root", container_user.home / "root.tar"
+    subprocess.run(["cp", "-a", busybox_rootfs, root], check=True)
+    (root / "closed/closed").mkdir(parents=True)
+    (root / "closed/closed/file").write_text("x")
+    for folder in (root / "closed/closed", root / "closed"):
+        folder.chmod(0o555)
+    subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
+    done = container_user.python(OF_SOMEBODY, str(archive))
+    assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
