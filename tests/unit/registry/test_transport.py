@@ -171,12 +171,12 @@ def test_any_bytes_are_an_answer_or_an_error(raw: bytes) -> None:
     ],
 )
 def test_a_server_that_falls_silent_is_left(transport: Transport, answer: Answer) -> None:
-    with scripted(lambda received: answer) as server:
-        with (
-            pytest.raises(Passing, match="does not answer in time"),
-            transport.send(Request("GET", f"http://{server.address}/")) as response,
-        ):
-            response.read(100)
+    with (
+        scripted(lambda received: answer) as server,
+        pytest.raises(Passing, match="does not answer in time"),
+        transport.send(Request("GET", f"http://{server.address}/")) as response,
+    ):
+        response.read(100)
 
 
 class Drops(io.RawIOBase):
