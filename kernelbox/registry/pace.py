@@ -100,6 +100,14 @@ class PacedAdapter(HTTPAdapter):
             self._pace(manager)
         return manager
 
+    def close(self) -> None:
+        """Now, and not when nobody knows of them any more: an error that is kept knows of them."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118  # it has no iterator
+                if pool := manager.pools.get(key):
+                    pool.close()
+        super().close()
+
     def _pace(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _connection_class(pool.ConnectionCls, self._answers)})
