@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,10 +61,8 @@ def keep(blobs: Blobs, *images: Image, index: Index | None = None) -> None:
 
 
 def index_of(*images: Image) -> Index:
-    return Index.build([
-        Descriptor(each.manifest.media_type, each.manifest.digest, len(each.manifest.raw), platform=each.document.platform)
-        for each in images
-    ])  # fmt: skip
+    members = [dataclasses.replace(each.descriptor, platform=each.document.platform) for each in images]
+    return Index.build(members)
 
 
 @dataclass

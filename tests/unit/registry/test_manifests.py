@@ -37,7 +37,7 @@ def test_what_a_tag_stands_for() -> None:
         assert [each.method for each in server.received[1:]] == ["HEAD", "GET", "GET"]
         for kind in (media_types.INDEX, media_types.DOCKER_MANIFEST):
             assert kind in server.received[-1].headers["accept"]
-        with pytest.raises(ImageNotFound, match="could not pull .*lab/tool:2"):
+        with pytest.raises(ImageNotFound, match=r"could not pull .*lab/tool:2"):
             asker.resolve(there.with_tag("2"))
 
 
@@ -79,9 +79,8 @@ LIES: list[tuple[Callable[[Received], Answer], type[Exception], str]] = [
 
 @pytest.mark.parametrize(("lie", "kind", "sentence"), LIES)
 def test_lies_about_a_manifest(lie: Callable[[Received], Answer], kind: type[Exception], sentence: str) -> None:
-    with scripted(shelf(instead=lie)) as server, client(attempts=2) as asker:
-        with pytest.raises(kind, match=sentence):
-            asker.manifest(Reference(server.address, "lab/tool").with_digest(DIGEST))
+    with scripted(shelf(instead=lie)) as server, client(attempts=2) as asker, pytest.raises(kind, match=sentence):
+        asker.manifest(Reference(server.address, "lab/tool").with_digest(DIGEST))
 
 
 def test_a_tag_whose_digest_is_not_that_of_its_bytes() -> None:

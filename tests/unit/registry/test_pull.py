@@ -240,8 +240,14 @@ LIES: list[tuple[Callable[[bytes], Answer], type[Exception]]] = [
 @pytest.mark.parametrize(("lie", "kind"), LIES)
 @pytest.mark.parametrize("which", ["layer", "config"])
 def test_lies_leave_nothing(
-    shelf: Shelf, asker: Client, server: Scripted, blobs: Blobs, lie: Callable[[bytes], Answer], kind: type[Exception], which: str
-) -> None:  # fmt: skip
+    shelf: Shelf,
+    asker: Client,
+    server: Scripted,
+    blobs: Blobs,
+    lie: Callable[[bytes], Answer],
+    kind: type[Exception],
+    which: str,
+) -> None:
     digest = ONE.layers[3].digest if which == "layer" else ONE.manifest.config.digest
     content = ONE.contents[digest]
     shelf.instead = lambda received: lie(content) if str(digest) in received.path else None
