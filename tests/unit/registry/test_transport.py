@@ -126,6 +126,9 @@ def test_a_body_is_not_read_beyond_what_it_may_have(transport: Transport, length
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000, "broke"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000, "broke"),
         (b"HTTP/1.1 999999 OK\r\n\r\n", "broke"),
+        (b"HTTP/1.1 206 Partial Content\r\n", "broke"),
+        (b"HTTP/1.1 206 Partial Content\r\nContent-Le", "broke"),
+        (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\n", "broke"),
     ],
 )
 def test_what_is_no_answer_may_pass(transport: Transport, raw: bytes, sentence: str) -> None:
