@@ -79,7 +79,7 @@ def stat(container: Container, path: str) -> inside.PathStat:
 
 def changed(container: Container) -> list[changes.Change]:
     """As docker diff."""
-    image = container.box.images.get(container.record.image)
+    image = container.box.images.of(container.record)
     if image.bundle or not (container.folder.path / "upper").exists():
         return []
     rootless = container.box.opened().rootless

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.runtime import compile_root
 from kernelbox.runtime.plan import Plan
 from kernelbox.runtime.steps.mounts import ROOT

@@ -12,7 +12,7 @@ from pathlib import Path
 from kernelbox.engine import own_account, spec, users, way_out
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine.beside import NOBODY, Beside
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.init_program import INIT
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
 from kernelbox.engine.machine import Machine, this_machine

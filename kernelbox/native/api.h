@@ -80,3 +80,44 @@ struct kb_talk {
  * signal. */
 int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
 int kb_connect(const char *path); /* a SOCK_SEQPACKET connection to a UNIX socket */
+
+/* -- layers: from and to the tar of one, without the GIL for as long as it takes ------------------------------------ */
+enum { KB_LAYER_ROOTLESS = 1, KB_LAYER_ONE_OWNER = 2, KB_LAYER_END_OPTIONAL = 4, KB_LAYER_WITH_ROOT = 8 };
+
+/* clang-format off */
+enum kb_layer_fault {
+    KB_FAULT_NONE, KB_FAULT_ENDS_EARLY, KB_FAULT_HEADER, KB_FAULT_NUMBER, KB_FAULT_NAME, KB_FAULT_DOTS, KB_FAULT_DEPTH,
+    KB_FAULT_LINK, KB_FAULT_KIND, KB_FAULT_RECORDS, KB_FAULT_SPARSE, KB_FAULT_ROOT, KB_FAULT_WHITEOUT, KB_FAULT_ENTRIES,
+    KB_FAULT_BYTES, KB_FAULT_THROUGH, KB_FAULT_TARGET, KB_FAULT_CHANGED, KB_FAULT_MARK
+};
+/* clang-format on */
+
+struct kb_id_range { unsigned int inside, outside, count; };
+
+struct kb_layer_options {
+    unsigned int flags; /* KB_LAYER_* */
+    int stop; /* a descriptor: once it can be read from, the work ends with -ECANCELED; -1: none */
+    uint64_t most_entries, most_bytes; /* of the archive, of all content in it */
+    const struct kb_id_range *uids, *gids; /* what the ids of the archive (inside) are on disk; none: the same */
+    size_t uid_ranges, gid_ranges;
+};
+
+struct kb_layer_result {
+    uint64_t entries, bytes; /* done so far */
+    uint64_t xattrs_left, devices_left, sockets_left, owners_folded, parents_made;
+    int fault; /* enum kb_layer_fault: why -EBADMSG was returned; with another result the kernel refused */
+    char name[256]; /* what the trouble is with, shortened; entry number `entries` */
+};
+
+/* Makes of the tar one EROFS image, which holds what kb_layer_apply would make. `output` is a regular file, open for
+ * reading and writing, and gets new content; the same archive gives the same bytes. Ids are those of the archive:
+ * -EINVAL where the options ask for others. What is in the file after a failure cannot be mounted. */
+int kb_layer_erofs(int input, int output, const struct kb_layer_options *options, struct kb_layer_result *result);
+
+/* Makes of the tar what the folder `root`, which is empty, has to hold as a lower layer of an overlay, everything
+ * beneath it. What overlay knows by marks (whiteouts, opaque folders) gets those of a mount with "userxattr" where
+ * KB_LAYER_ROOTLESS. On failure what was made stays. */
+int kb_layer_apply(int root, int input, const struct kb_layer_options *options, struct kb_layer_result *result);
+/* Writes the tar of a layer that holds what the upper folder of an overlay says; the same tree gives the same bytes.
+ * KB_LAYER_WITH_ROOT: with an entry for the folder itself. */
+int kb_layer_diff(int upper, int output, const struct kb_layer_options *options, struct kb_layer_result *result);

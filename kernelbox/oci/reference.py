@@ -16,7 +16,16 @@ from kernelbox.errors import InvalidContent, InvalidOption
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.value import frozen
 
-__all__ = ["CREDENTIALS_KEY", "DEFAULT_HOSTS", "DEFAULT_REGISTRY", "Reference", "is_registry", "is_repository", "is_tag", "parse"]
+__all__ = [
+    "CREDENTIALS_KEY",
+    "DEFAULT_HOSTS",
+    "DEFAULT_REGISTRY",
+    "Reference",
+    "is_registry",
+    "is_repository",
+    "is_tag",
+    "parse",
+]
 
 DEFAULT_REGISTRY = "docker.io"
 _ITS_API = "registry-1.docker.io"

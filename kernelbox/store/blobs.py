@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,25 @@ class Blobs:
             self.path(digest).unlink(missing_ok=True)
         except OSError as error:
             raise held_files.disk_error(f"remove {digest}", error) from error
+
+    def take_out(self, digest: Digest, trash: Path) -> str:
+        """As `remove`, but quickly however large it is: it is something in the folder `trash` then, whose name is
+        given; "" where there was none. Raises StoreError."""
+        fresh = secrets.token_hex(32)
+        try:
+            os.rename(self.path(digest), trash / fresh)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise held_files.disk_error(f"remove {digest}", error) from error
+        return fresh
+
+    def came(self, digest: Digest) -> float:
+        """When it came here, in seconds since 1970. Raises BlobNotFound."""
+        try:
+            return self.path(digest).stat().st_ctime
+        except FileNotFoundError:
+            raise _not_found(digest) from None
 
     def every(self) -> Iterator[Digest]:
         """What is here, in no order."""

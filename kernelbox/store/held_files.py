@@ -14,7 +14,7 @@ from pathlib import Path
 from kernelbox.errors import StoreError, reason_of
 from kernelbox.linux.descriptor import Descriptor
 
-__all__ = ["disk_error", "hold", "keep_as", "make_folder", "new_file", "sync_folder", "unheld"]
+__all__ = ["disk_error", "hold", "keep_as", "make_folder", "new_file", "share", "sync_folder", "unheld"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,16 +49,25 @@ def sync_folder(path: Path) -> None:
 def hold(path: Path, *, wait: bool = True) -> Descriptor | None:
     """The file, made if there is none, and nobody else's until the descriptor is closed: whoever holds it may remove or
     rename it. Waits for whoever holds it, or without `wait` gives None."""
+    try:
+        return _locked(path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return None
+
+
+def share(path: Path) -> Descriptor:
+    """The file, made if there is none, which nobody can `hold` as long as a copy of the descriptor is open anywhere."""
+    return _locked(path, fcntl.LOCK_SH)
+
+
+def _locked(path: Path, how: int) -> Descriptor:
     while True:
         file = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file.fileno(), how)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
                     return file
-        except BlockingIOError:
-            file.close()
-            return None
         except BaseException:
             file.close()
             raise

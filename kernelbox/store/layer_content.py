@@ -96,12 +96,11 @@ class Hashing:
 @frozen
 class Bounds:
     """How much a layer may become: `ratio` bytes for each that it has compressed, or `always` in any case, as long as
-    the disk keeps `reserve` bytes (a hundredth of it, where that is less). `entries` is how many files."""
+    the disk keeps `reserve` bytes (a hundredth of it, where that is less)."""
 
     ratio: int = 200
     always: int = 1 << 30
     reserve: int = 256 << 20
-    entries: int = 1 << 22
 
 
 class Bounded:

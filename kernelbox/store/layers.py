@@ -98,6 +98,20 @@ class Layers:
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(chain_id) from error
 
+    def size(self, chain_id: Digest) -> int:
+        """As `Layer.size`; 0 of what is not here, or too damaged to say."""
+        try:
+            return self.get(chain_id).size
+        except (BlobNotFound, StoreError):
+            return 0
+
+    def came(self, chain_id: Digest) -> float:
+        """When it came here, in seconds since 1970. Raises BlobNotFound."""
+        try:
+            return self._place(chain_id).stat().st_ctime
+        except FileNotFoundError:
+            raise BlobNotFound(f"no such layer in the store: {chain_id}") from None
+
     def every(self) -> Iterator[Digest]:
         """The chain ids of those that are here, in no order."""
         for algorithm, digits in ALGORITHMS.items():
@@ -138,13 +152,19 @@ class Layers:
         return self.get(chain_id)
 
     def remove(self, chain_id: Digest) -> None:
-        """Idempotent; whoever asks for it sees that no container has it. Raises Conflict where something is mounted in
-        the layer's own folder, StoreError."""
+        """Idempotent; whoever asks for it sees that no container has it. Raises as `take_out`."""
+        taken = self.take_out(chain_id)
+        if taken:
+            self._sweep(taken)
+
+    def take_out(self, chain_id: Digest) -> str:
+        """It is no layer any more, but something in the trash, whose name is given; "" where there was none. Raises
+        Conflict where something is mounted in the layer's own folder, StoreError."""
         place = os.fspath(self._place(chain_id))
         for mount in mountinfo.read():
             if mount.target == place or mount.target.startswith(f"{place}/"):
                 raise Conflict(f"something is mounted in the layer {chain_id}", hint=f"umount {mount.target}")
-        self._discard(self._place(chain_id))
+        return self._take_out(self._place(chain_id))
 
     def clean(self) -> None:
         """Removes what somebody who was killed has left half made."""
@@ -256,15 +276,20 @@ class Layers:
             raise held_files.disk_error(f"keep the layer {chain_id}", error) from error
 
     def _discard(self, path: Path) -> None:
+        taken = self._take_out(path)
+        if taken:
+            self._sweep(taken)
+
+    def _take_out(self, path: Path) -> str:
         """Out of sight in one step; deleted later, beneath the trash and never across a mount."""
         fresh = secrets.token_hex(32)
         try:
             os.rename(path, self._trash / fresh)
         except FileNotFoundError:
-            return
+            return ""
         except OSError as error:
             raise held_files.disk_error(f"move {path} to {self._trash}", error) from error
-        self._sweep(fresh)
+        return fresh
 
     def _damaged(self, chain_id: Digest) -> StoreError:
         return StoreError(

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse, StoreError
-from kernelbox.store import volume_rows
+from kernelbox.store import image_rows, volume_rows
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.volume_rows import VolumeUse
 
@@ -49,7 +49,7 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_time ON events (time);
 """
-_STEPS = (_CONTAINERS, volume_rows.SCHEMA)
+_STEPS = (_CONTAINERS, volume_rows.SCHEMA, image_rows.SCHEMA)
 """What each version has added to the one before."""
 VERSION = len(_STEPS)
 
@@ -92,7 +92,8 @@ class StateFile:
         return self._path.exists()
 
     def add(self, record: ContainerRecord, uses: Sequence[VolumeUse] = ()) -> None:
-        """A new container, and the volumes that it has. Raises NameInUse, and as `volume_rows.add_uses`."""
+        """A new container, and the volumes that it has. Raises NameInUse, ImageNotFound where its image was removed in
+        the meantime, and as `volume_rows.add_uses`."""
         places = ", ".join("?" * len(_COLUMNS))
         with self.transaction() as cursor:
             owner = cursor.execute("SELECT id FROM containers WHERE name = ?", (record.name,)).fetchone()
@@ -101,6 +102,7 @@ class StateFile:
                     f"the name {record.name!r} is in use by the container {owner[0][:12]}",
                     hint="remove or rename that container, or choose another name",
                 )
+            image_rows.check_present(cursor, record.image_digest)
             cursor.execute(f"INSERT INTO containers ({', '.join(_COLUMNS)}) VALUES ({places})", _row_of(record))
             volume_rows.add_uses(cursor, uses)
             _note(cursor, record, "create")

@@ -27,4 +27,14 @@ struct kb_entry {
     size_t xattr_count;
 };
 
+/* What an entry's path says by its last name, or by a folder's on the way (image specification, layer.md). */
+enum kb_path_kind {
+    KB_PATH_PLAIN,
+    KB_PATH_WHITEOUT, /* "a/.wh.b": there is no a/b in the layers below */
+    KB_PATH_OPAQUE,   /* "a/.wh..wh..opq": nothing of the layers below is in a */
+    KB_PATH_IGNORED,  /* other names with ".wh..wh.", which one old file system kept its own things in */
+    KB_PATH_REFUSED,  /* a whiteout of nothing, of "." or "..", or something in a whiteout */
+};
+enum kb_path_kind kb_path_kind(const char *path);
+
 #endif

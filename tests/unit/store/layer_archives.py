@@ -1,4 +1,4 @@
-"""Layers for tests: their archives, and a plain way to unpack them that knows nothing of whiteouts."""
+"""Layers for tests: their archives, and a way to keep one as it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import tarfile
 from collections.abc import Mapping
 
-from kernelbox.errors import InvalidContent
 from kernelbox.oci.digest import Digest
 from kernelbox.store.layer_pipe import LayerSource, Unpacked
 
@@ -27,22 +26,6 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 def source_of(tar: bytes, *, packed: bool = True) -> LayerSource:
     moved = gzip.compress(tar, mtime=0) if packed else tar
     return LayerSource(lambda: io.BytesIO(moved), Digest.of(moved), len(moved), "gzip" if packed else "")
-
-
-def unpack_tree(root: int, archive: int) -> Unpacked:
-    """Into the folder `root`."""
-    entries = size = 0
-    try:
-        with (
-            open(archive, "rb", closefd=False) as file,
-            tarfile.open(fileobj=file, mode="r|", errorlevel=2) as tar,
-        ):
-            for member in tar:
-                tar.extract(member, f"/proc/self/fd/{root}", filter="tar")
-                entries, size = entries + 1, size + member.size
-    except (tarfile.TarError, EOFError) as error:
-        raise InvalidContent(f"the archive cannot be read: {error}") from None
-    return Unpacked(entries, size)
 
 
 def unpack_file(target: int, archive: int) -> Unpacked:

@@ -79,9 +79,9 @@ def test_nothing_shows_before_it_is_committed(blobs: Blobs) -> None:
     ("content", "size", "sentence"),
     [
         (b"c0ntent", 7, "what should be sha256:ed7002b4.* is sha256:"),
-        (b"conten", 7, "has 6 bytes and should have 7"),
+        (b"conte", 7, "has 5 bytes and should have 7"),
         (b"content!", 7, "is longer than the 7 bytes that it should have"),
-        (b"conten", None, "what should be sha256:.* is sha256:"),
+        (b"conte", None, "what should be sha256:.* is sha256:"),
         (b"", 7, "has 0 bytes and should have 7"),
     ],
 )
