@@ -7,10 +7,10 @@ NOTEBOOK := notebooks/00_first_cell.ipynb
 export PYTHON
 
 .NOTPARALLEL:
-.PHONY: help build demo test check bench lab clean
+.PHONY: help build demo test test-v2 check bench lab clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 build: $(VENV)/.ready ## make .venv and compile the C; the other targets do it too
 
@@ -19,6 +19,9 @@ demo: $(VENV)/.ready ## run the first notebook in a fresh kernel and print every
 
 test: $(VENV)/.system-test $(VENV)/.ready ## run the whole suite (ARGS="-k name" chooses)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-v2: $(VENV)/.system-test $(VENV)/.ready ## run the suite in a virtual machine with cgroup v2 and an older kernel (ARGS="tests/kernel"; hours)
+	PYTHONPATH=tests $(BIN)/python tests/vm/suite.py $(ARGS)
 
 check: $(VENV)/.ready ## run only the linters, mypy and the floors
 	$(BIN)/python -m pytest tests/floors tests/style $(ARGS)

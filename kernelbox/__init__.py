@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
     from kernelbox.engine.engine import Engine
     from kernelbox.engine.result import RunResult
+    from kernelbox.registry.server.serving import registry
 
-__all__ = ["Engine", "RunResult", "__version__", "last", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = [
+    "Engine",
+    "RunResult",
+    "__version__",
+    "last",
+    "load_ipython_extension",
+    "registry",
+    "unload_ipython_extension",
+]
 
 __version__ = "0.1.0"
 
@@ -34,6 +43,8 @@ def __getattr__(name: str) -> Any:
         from kernelbox.engine import history
 
         return history.last
+    if name == "registry":
+        return importlib.import_module("kernelbox.registry")  # which can be called
     if name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = value

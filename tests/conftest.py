@@ -28,6 +28,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # numpy's linear algebra would start threads when it is first imported, in whichever test that is.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["KERNELBOX_PULL"] = "never"  # tests talk to nobody but themselves
 
 
 def pytest_configure(config: pytest.Config) -> None:

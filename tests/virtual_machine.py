@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +110,9 @@ def started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def transcript_of(process: subprocess.Popen[bytes], boot: float, whole: float) -> str:
+def transcript_of(
+    process: subprocess.Popen[bytes], boot: float, whole: float, echo: Callable[[bytes], object] | None
+) -> str:
     """What the machine prints until it ends, or until it has not booted in `boot` or not ended in `whole` seconds."""
     assert process.stdout
     text, begun = b"", time.monotonic()
@@ -125,11 +127,14 @@ def transcript_of(process: subprocess.Popen[bytes], boot: float, whole: float) -
             if not chunk:
                 break
             text += chunk
+            if echo:
+                echo(chunk.replace(b"\r", b""))
     return text.decode(errors="replace").replace("\r", "")
 
 
-def run(command: Sequence[str], *, timeout: float) -> Outcome:
-    """Run `command` in the source tree's folder, as root of a new machine, which has `timeout` seconds in all.
+def run(command: Sequence[str], *, timeout: float, echo: Callable[[bytes], object] | None = None) -> Outcome:
+    """Run `command` in the source tree's folder, as root of a new machine, which has `timeout` seconds in all. `echo`
+    gets what it prints while it does.
 
     Raises debian.Unavailable or busybox.Missing."""
     if not shutil.which(QEMU):
@@ -142,7 +147,7 @@ def run(command: Sequence[str], *, timeout: float) -> Outcome:
             disk = empty_disk(Path(folder))
             boot = KVM_DEADLINE if accelerator == "kvm" else timeout
             with started(qemu_command(kernel, archive, disk, accelerator)) as process:
-                transcript = transcript_of(process, boot, timeout)
+                transcript = transcript_of(process, boot, timeout, echo)
             if booted := BOOTED.search(transcript):
                 break
     ended = ENDED.search(transcript)

@@ -52,7 +52,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _dispatch_verb(name: str, words: list[str]) -> int:
-    from kernelbox.cli.verb_names import ALIASES, IN_CONTAINER
+    from kernelbox.cli.verb_names import ALIASES, GROUPS, IN_CONTAINER
     from kernelbox.cli.verb_table import BY_ITSELF, VERBS
 
     if name in BY_ITSELF:
@@ -67,12 +67,11 @@ def _dispatch_verb(name: str, words: list[str]) -> int:
             return call(VERBS[verb], words[1:])
         if verb in IN_CONTAINER:
             return _dispatch([verb, *words[1:]])
-    if name == "volume" and words:
-        from kernelbox.cli.verbs import call
-        from kernelbox.cli.volume_table import volume_verb
+    if name in GROUPS and words:
+        from kernelbox.cli.verbs import call, verb_of
 
-        if verb_of_volumes := volume_verb(words[0]):
-            return call(verb_of_volumes, words[1:])
+        if verb_of_group := verb_of(name, words[0]):
+            return call(verb_of_group, words[1:])
     from kernelbox.cli.app import main as by_click
 
     return by_click([name, *words])

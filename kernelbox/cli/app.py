@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from kernelbox import __version__
-from kernelbox.cli.verb_names import ALIASES, IN_CONTAINER, LAUNCHING, MACHINE, SECTIONS, VOLUMES, summary_of
+from kernelbox.cli.verb_names import ALIASES, GROUPS, IN_CONTAINER, LAUNCHING, MACHINE, SECTIONS, summary_of
 from kernelbox.errors import InvalidOption
 
 __all__ = ["main", "show_help"]
@@ -37,8 +37,10 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             raise no_command(name, self.list_commands(ctx), "kernelbox")
-        if name in ("container", "volume"):
-            return container if name == "container" else volume
+        if name == "container":
+            return container
+        if name in GROUPS:
+            return _group(name)
         if name not in MACHINE:
             return _command(name)
         command = importlib.import_module(f"kernelbox.cli.{name}").command
@@ -80,25 +82,31 @@ class ContainerVerbs(click.Group):
         formatter.write_text(f"Other words: {', '.join(f'{alias} is {name}' for alias, name in ALIASES.items())}.")
 
 
-class VolumeVerbs(click.Group):
-    """`kernelbox volume VERB`."""
+class GroupVerbs(click.Group):
+    """`kernelbox volume VERB`, `kernelbox image VERB`: the verbs of the table of that word."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*VOLUMES]
+        return [*GROUPS[str(self.name)]]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from kernelbox.cli.launching import command_of
-        from kernelbox.cli.volume_table import volume_verb
+        from kernelbox.cli.verbs import verb_of
 
-        verb = volume_verb(name)
+        group = str(self.name)
+        verb = verb_of(group, name)
         if verb is None:
-            raise no_command(name, self.list_commands(ctx), "kernelbox volume")
-        return command_of(verb, VOLUMES[verb.name])
+            raise no_command(name, self.list_commands(ctx), f"kernelbox {group}")
+        return command_of(verb, GROUPS[group][verb.name])
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage("kernelbox volume", "COMMAND [ARGS]...")
+        group = str(self.name)
+        formatter.write_usage(f"kernelbox {group}", "COMMAND [ARGS]...")
         with formatter.section("Commands"):
-            formatter.write_dl(list(VOLUMES.items()))
+            formatter.write_dl(list(GROUPS[group].items()))
+
+
+def _group(name: str) -> click.Group:
+    return GroupVerbs(name=name, invoke_without_command=True, callback=_show_help)
 
 
 def _command(name: str) -> click.Command:
@@ -114,18 +122,13 @@ def no_command(name: str, known: Sequence[str], group: str) -> InvalidOption:
     )
 
 
-@click.group(cls=ContainerVerbs, name="container", invoke_without_command=True)
 @click.pass_context
-def container(ctx: click.Context) -> None:
+def _show_help(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
-@click.group(cls=VolumeVerbs, name="volume", invoke_without_command=True)
-@click.pass_context
-def volume(ctx: click.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+container = ContainerVerbs(name="container", invoke_without_command=True, callback=_show_help)
 
 
 @click.group(

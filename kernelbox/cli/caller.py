@@ -5,8 +5,8 @@ A notebook calls them in its own process: `with calling(Caller(box)):` around a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from kernelbox.cli.failures import say
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
     from kernelbox.errors import KernelBoxError
+    from kernelbox.registry.progress import Progress
 
 __all__ = ["Caller", "calling", "engine", "note", "tell"]
 
@@ -52,7 +53,14 @@ def engine() -> Iterator[Engine]:
     from kernelbox.engine.engine import Engine
 
     with Engine() as box:
+        box.images.on_missing = _showing_missing
         yield box
+
+
+def _showing_missing(name: str) -> AbstractContextManager[Callable[[Progress], None]]:
+    from kernelbox.cli.image_moves import showing_missing
+
+    return showing_missing(name)
 
 
 def tell(error: KernelBoxError) -> None:

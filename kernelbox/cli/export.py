@@ -13,7 +13,7 @@ from kernelbox.cli.streams import write
 from kernelbox.cli.verbs import Given
 from kernelbox.errors import InvalidOption
 
-__all__ = ["export", "refuse_terminal", "write_all"]
+__all__ = ["export", "refuse_terminal", "write_all", "written_whole"]
 
 
 def export(given: Given) -> int:
@@ -23,7 +23,7 @@ def export(given: Given) -> int:
     with engine() as box:
         container = box.containers.get(given.words[0])
         with (
-            _written_whole(output) if output else contextlib.nullcontext(1) as descriptor,
+            written_whole(output) if output else contextlib.nullcontext(1) as descriptor,
             contextlib.closing(container.export()) as pieces,
         ):
             write_all(descriptor, pieces)
@@ -43,7 +43,7 @@ def refuse_terminal(hint: str) -> None:
 
 
 @contextlib.contextmanager
-def _written_whole(path: str) -> Iterator[int]:
+def written_whole(path: str) -> Iterator[int]:
     """A descriptor of the file, which appears under its name when all is in it; what is no file is written to."""
     with contextlib.suppress(FileNotFoundError):
         kind = os.stat(path).st_mode

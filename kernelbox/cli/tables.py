@@ -19,6 +19,7 @@ __all__ = [
     "container_row",
     "containers_table",
     "human_size",
+    "local_time",
     "ports_text",
     "table",
 ]
@@ -117,7 +118,7 @@ def container_row(
         "ID": str(shown["Id"]) if no_trunc else str(shown["Id"])[:_SHORT_ID],
         "Image": _image(shown, no_trunc),
         "Command": quoted(command if no_trunc else ellipsis(command, _COMMAND_WIDTH)),
-        "CreatedAt": _created_at(created, zone),
+        "CreatedAt": local_time(created, zone),
         "RunningFor": ago(created, now),
         "Ports": ports_text(cast("Sequence[Mapping[str, object]]", shown["Ports"])),
         "State": str(shown["State"]),
@@ -144,7 +145,8 @@ def _image(shown: Mapping[str, object], no_trunc: bool) -> str:
     return image.partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
 
 
-def _created_at(created: float, zone: tzinfo | None) -> str:
+def local_time(created: float, zone: tzinfo | None = None) -> str:
+    """A moment in seconds since 1970, as Docker's tables have it; `zone` is this machine's."""
     return datetime.fromtimestamp(created, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 

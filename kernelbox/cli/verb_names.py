@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "IN_CONTAINER", "PRUNE", "SECTIONS", "VOLUMES", "summary_of"]
+__all__ = ["ALIASES", "GROUPS", "IN_CONTAINER", "PRUNE", "SECTIONS", "VOLUMES", "summary_of"]
 
 LAUNCHING = {
     "run": "run a command in a new container",
@@ -48,6 +48,29 @@ VOLUMES = {
     "prune": "remove volumes that no container has",
 }
 """What may follow `kernelbox volume`."""
+IMAGES = {
+    "ls": "list images",
+    "pull": "fetch an image from a registry",
+    "push": "send an image to a registry",
+    "load": "take images out of an archive",
+    "save": "put images into an archive",
+    "import": "make an image of the tar archive of a root file system",
+    "tag": "give an image one more name",
+    "rm": "take a name from images, or remove them",
+    "history": "how an image was made, layer by layer",
+    "inspect": "everything that is known of images, as JSON",
+    "prune": "remove images that nobody needs",
+}
+"""What may follow `kernelbox image`."""
+SHORT_IMAGES = {
+    "images": IMAGES["ls"],
+    **{name: IMAGES[name] for name in ("pull", "push", "load", "save", "import", "tag")},
+    "rmi": IMAGES["rm"],
+    "history": IMAGES["history"],
+}
+"""The same without `image` in front, as Docker's users write them."""
+GROUPS = {"volume": VOLUMES, "image": IMAGES}
+"""Words that other verbs follow; the table of each is the module GROUP_table."""
 PRUNE = {"prune": "remove all containers that do not run"}
 
 SECTIONS = {
@@ -55,8 +78,10 @@ SECTIONS = {
     "The life of containers": LIFE,
     "See what they do": LOOKING,
     "Their files": FILES,
+    "Images": SHORT_IMAGES,
     "More": {
         "container": "all that is about containers, and container prune",
+        "image": "all that is about images, and image inspect and prune",
         "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
     },
     "This machine": MACHINE,

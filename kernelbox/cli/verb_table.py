@@ -6,6 +6,7 @@ engine's table of options instead, and modules of their own.
 
 from __future__ import annotations
 
+from kernelbox.cli import image_table
 from kernelbox.cli.verbs import Verb
 from kernelbox.engine.option_table import BY_NAME, CHANGEABLE, Kind, Option
 
@@ -213,7 +214,7 @@ links that lead out of where they are copied to are left out.""",
     ),
 )
 
-VERBS = {verb.name: verb for verb in (*LIFE, *LOOKING, *FILES)}
+VERBS = {verb.name: verb for verb in (*LIFE, *LOOKING, *FILES)} | image_table.BY_ITSELF
 
 BY_ITSELF = frozenset(verb.name for verb in VERBS.values() if not verb.below)
-"""Verbs that need no `container` in front."""
+"""Verbs that need no `container` or `image` in front."""

@@ -10,7 +10,7 @@ import importlib
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from kernelbox.cli.caller import tell
 from kernelbox.engine.arguments import Values, parse_arguments
@@ -18,7 +18,7 @@ from kernelbox.engine.option_table import Option
 from kernelbox.errors import InvalidOption, KernelBoxError, KernelError
 from kernelbox.oci.value import frozen
 
-__all__ = ["HELP", "Given", "Verb", "call", "for_each", "read"]
+__all__ = ["HELP", "Given", "Verb", "call", "for_each", "read", "verb_of"]
 
 HELP = Option("help", ("-h", "--help"), "flag", "", "show this text", "options")
 _FAILED = 1
@@ -74,6 +74,13 @@ class Given:
             return integer(self.values[name], -(1 << 31), 1 << 31)
         except InvalidOption as error:
             raise InvalidOption(f"--{name}: {error.message}", hint=error.hint) from None
+
+
+def verb_of(group: str, word: str) -> Verb | None:
+    """The verb of a word behind `kernelbox volume`, `kernelbox image` or another group; None for what is none."""
+    table = importlib.import_module(f"kernelbox.cli.{group}_table")
+    verbs: Mapping[str, Verb] = table.VERBS
+    return verbs.get(table.ALIASES.get(word, word))
 
 
 def call(verb: Verb, words: Sequence[str]) -> int:

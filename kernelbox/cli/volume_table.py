@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernelbox.cli.verbs import Verb
 from kernelbox.engine.option_table import Kind, Option
 
-__all__ = ["VOLUME_ALIASES", "VOLUME_VERBS", "volume_verb"]
+__all__ = ["ALIASES", "VERBS"]
 
 _VOLUMES = "VOLUME [VOLUME...]"
 
@@ -78,11 +78,6 @@ _EVERY = (
     ),
 )
 
-VOLUME_VERBS = {verb.name: verb for verb in _EVERY}
+VERBS = {verb.name: verb for verb in _EVERY}
 
-VOLUME_ALIASES = {"list": "ls", "remove": "rm"}
-
-
-def volume_verb(word: str) -> Verb | None:
-    """None for what is none."""
-    return VOLUME_VERBS.get(VOLUME_ALIASES.get(word, word))
+ALIASES = {"list": "ls", "remove": "rm"}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from kernelbox.engine.images import read_beneath
+from kernelbox.engine.image import read_beneath
 from kernelbox.engine.option_values import SHARED
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_files import OWN_PATHS

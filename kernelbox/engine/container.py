@@ -104,7 +104,7 @@ class Container:
     @property
     def stop_signal(self) -> int:
         """The image's, or SIGTERM."""
-        image = self.box.images.get(self.record.image)
+        image = self.box.images.of(self.record)
         return option_values.stop_signal(image.config.stop_signal or "TERM")
 
     def send(self, number: int, *, stopping: bool = False) -> bool:

@@ -73,7 +73,7 @@ class Containers:
         wanted = RunOptions.make(name=name, **given)
         if auto_remove and wanted.restart.name != "no":
             raise InvalidOption("restart: a container that is removed at its end cannot be started again")
-        found = self.box.images.get(image, wanted.platform)
+        found = self.box.images.obtain(image, wanted)
         self.box.opened()
         wanted, anonymous = with_others(self.box, before := wanted)
         if binds := list(as_recorded(wanted.mounts[len(before.mounts) :])):

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kernelbox.engine import beside, host_image
-from kernelbox.engine.images import Image, Images
+from kernelbox.engine.image import Image
+from kernelbox.engine.images import Images
 from kernelbox.engine.job import Job, Run, TerminalRun
 from kernelbox.engine.kernel import Kernel
 from kernelbox.engine.machine import this_machine
@@ -63,8 +64,8 @@ class Engine:
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.paths = StorePaths.of(Path(root) if root is not None else None)
-        self._rootless = os.geteuid() != 0
-        self.images = Images(rootless=self._rootless)
+        self.rootless = os.geteuid() != 0
+        self.images = Images(self)
         self.closed = False
         self._containers: Containers | None = None
         self._volumes: Volumes | None = None
@@ -167,7 +168,7 @@ class Engine:
         found = self.images.get(image, options.platform)
         options = self._with_others(options)
         with contextlib.ExitStack() as undo:
-            taken = self._take_range(undo) if wants_userns(options, found, rootless=self._rootless) else None
+            taken = self._take_range(undo) if wants_userns(options, found, rootless=self.rootless) else None
             options, chosen = place_plan(self, options, found)
             return self._prepare(found, command, options, monitor, taken, chosen, with_input=False).encoded.plan
 
@@ -199,7 +200,7 @@ class Engine:
 
         Without `capture` the output is for `on_output` alone; with `adopt` false a terminal is left to the caller
         (TerminalRun)."""
-        found = self.images.get(image, options.platform)
+        found = self.images.obtain(image, options)
         monitor = self._open()
         words = _words(command)
         options = self._with_others(options)
@@ -240,7 +241,9 @@ class Engine:
         capture: bool,
     ) -> Run:
         given, data = self._standard_input(input)
-        taken = self._take_range(undo) if wants_userns(options, image, rootless=self._rootless) else None
+        if held := self.images.hold(image):
+            undo.enter_context(held)
+        taken = self._take_range(undo) if wants_userns(options, image, rootless=self.rootless) else None
         options, chosen = place_run(self, options, image, taken, undo)
         prepared = self._prepare(image, command, options, monitor, taken, chosen, with_input=bool(data))
         if prepared.terminal and input is not None:
@@ -286,7 +289,7 @@ class Engine:
                 taken,
                 shared=monitor.shared,
                 with_input=with_input,
-                rootless=self._rootless,
+                rootless=self.rootless,
                 beside=beside.find(self, options),
                 placed=chosen or NOTHING,
             )
@@ -323,7 +326,7 @@ class Engine:
         monitor = self._monitor or self._open()
         assert self._kernel is not None
         assert self._ranges is not None
-        return Opened(self.paths, self._kernel, monitor, self._ranges, self._null, self._rootless)
+        return Opened(self.paths, self._kernel, monitor, self._ranges, self._null, self.rootless)
 
     def _open(self) -> Monitor:
         """Finds out about the kernel and prepares the store at the first run."""
@@ -337,15 +340,15 @@ class Engine:
                 self._ranges = IdRanges(runtime_base())
                 parents = self._kernel.hierarchy.parents(f"kernelbox/{self.paths.name}")
                 attached = not self._kernel.features.detached_clone
-                setup = setup_plan(self.paths, parents, pool=0 if self._rootless else _POOL, attached=attached)
+                setup = setup_plan(self.paths, parents, pool=0 if self.rootless else _POOL, attached=attached)
                 self._monitor = Monitor(
-                    self.paths, setup, rootless=self._rootless, on_recovery=lambda: self.containers.take_over()
+                    self.paths, setup, rootless=self.rootless, on_recovery=lambda: self.containers.take_over()
                 )
             return self._monitor
 
     def bundle_userns(self, image: Image, undo: contextlib.ExitStack) -> int:
         """The user namespace that a bundle asks for, closed by `undo`; -1 where it asks for none."""
-        ids = None if self._rootless else bundle_ids(image)
+        ids = None if self.rootless else bundle_ids(image)
         if ids is None:
             return -1
         ranges = ([idmap.IdRange(each.container_id, each.host_id, each.size) for each in part] for part in ids)
@@ -362,7 +365,7 @@ class Engine:
         an ordinary user's ids."""
         if image.name == "host":
             self.refresh_host(monitor, taken)
-        if keeps_id(options, image, rootless=self._rootless):
+        if keeps_id(options, image, rootless=self.rootless):
             with self._mutex:
                 if not self._keeps_id:
                     monitor.prepare("keep-id", namespace_plan(this_machine()))
@@ -377,7 +380,7 @@ class Engine:
         with self._mutex:
             if state != self._host_state:
                 attached = not features.detached_clone
-                monitor.prepare("host", host_image.mask_plan(rootless=self._rootless, owner=owner, attached=attached))
+                monitor.prepare("host", host_image.mask_plan(rootless=self.rootless, owner=owner, attached=attached))
                 self._host_state = state
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kernelbox.engine import option_values, spec_process, users
 from kernelbox.engine.exec_inspect import Asked
-from kernelbox.engine.images import read_beneath
+from kernelbox.engine.image import read_beneath
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.engine.preparation import filter_of
 from kernelbox.engine.result import Written, exit_code_of

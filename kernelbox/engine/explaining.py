@@ -39,6 +39,6 @@ def trace(container: Container, what: str) -> tuple[TraceRow, ...]:
     notes, ranges = container.folder.start_notes(), container.box.opened().ranges
     with ranges.named(notes.id_range) if notes.id_range >= 0 else contextlib.nullcontext() as ids:
         record = container.record if notes.options is None else container.record.changed(options=notes.options)
-        image, options = container.box.images.get(record.image), starting.options_of(record)
+        image, options = container.box.images.of(record), starting.options_of(record)
         ready = starting.planned(container.box, record, image, options, ids, beside=notes.beside)
         return rows_of(ready.encoded, answers)

@@ -72,7 +72,7 @@ def _seconds(nanoseconds: int | None) -> float | None:
 
 def ask(box: Engine, record: ContainerRecord, folder: KeptFolder) -> None:
     """Begins with the checks of a container that has been started; nothing where it has none."""
-    check = check_of(starting.options_of(record), box.images.get(record.image).config)
+    check = check_of(starting.options_of(record), box.images.of(record).config)
     if check is None:
         return
     encoded = compile_for(box, record, folder, check.command, ExecOptions(), ("stdin", "output"))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from kernelbox.engine import history
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.preparation import Prepared
 from kernelbox.engine.result import RunResult, exit_code_of, usage_of
 from kernelbox.engine.traffic import traffic_of

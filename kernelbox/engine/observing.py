@@ -40,7 +40,7 @@ def attributes(container: Container, *, size: bool = False) -> dict[str, object]
 def known(container: Container, *, size: bool = False) -> inspect.Known:
     """What others than its record know of a container, also where its image has gone."""
     try:
-        image = container.box.images.get(container.record.image).config
+        image = container.box.images.of(container.record).config
     except NotFound:
         image = EMPTY
     found = health_in(container.folder.path)
@@ -68,11 +68,13 @@ def sizes(container: Container) -> inspect.Sizes:
     """Counts every file; not those of the machine itself, which are under the image `host`."""
     changed = folder_size(container.folder.path / "upper")
     try:
-        image = container.box.images.get(container.record.image)
+        image = container.box.images.of(container.record)
     except NotFound:
         return inspect.Sizes(changed, changed)
     if image.bundle:  # written to in place
         return inspect.Sizes(0, folder_size(Path(image.root)))
+    if image.stored:
+        return inspect.Sizes(changed, changed + image.size)
     layers = [Path(layer.path) for layer in image.layers if layer.path not in ("", "/")]
     return inspect.Sizes(changed, changed + sum(map(folder_size, layers)))
 

@@ -45,6 +45,7 @@ GENERAL = _group(
         "the image's, refused where it is another",
         "the machine's",
     ),
+    ("pull", "--pull", "str", "WHEN", "fetch the image: missing, always or never", "missing, or KERNELBOX_PULL"),
     (
         "profile",
         "--profile",
@@ -191,6 +192,7 @@ CHOICES = {
     "profile": ("lab", "grade"),
     "restart": ("no", "on-failure", "always", "unless-stopped"),
     "log_driver": ("json-file", "none"),
+    "pull": ("always", "missing", "never"),
     "userns": ("auto", "host", "keep-id"),
     "network": ("none", "host", "pasta", "slirp4netns"),
     "pid": ("private", "host"),

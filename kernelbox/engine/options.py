@@ -29,6 +29,7 @@ __all__ = ["BY_NAME", "OPTIONS", "Option", "RunOptions", "add_to_argparse", "as_
 PARSERS: dict[str, Callable[[object], Any]] = {
     "name": values.name,
     "platform": values.platform,
+    "pull": values.choice("pull"),
     "profile": values.choice("profile"),
     "timeout": values.duration,
     "stop_signal": values.stop_signal,
@@ -134,6 +135,7 @@ class RunOptions:
 
     name: str | None = None
     platform: Platform | None = None
+    pull: str | None = None
     profile: str | None = None
     timeout: float | None = None
     stop_signal: int | None = None

@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Callable
 
 from kernelbox.engine import spec, users
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.machine import Machine
 from kernelbox.engine.options import RunOptions
 from kernelbox.oci.image_config import ImageConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.way_out import is_way_out, name_servers
 from kernelbox.oci.runtime_spec import Config

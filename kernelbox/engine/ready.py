@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.preparation import Prepared
 from kernelbox.store.id_ranges import IdRange

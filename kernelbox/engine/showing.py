@@ -41,17 +41,17 @@ def mimebundle(containers: Iterable[Container]) -> dict[str, str]:
     return {"text/plain": text_of(rows), "text/html": html_of(rows)}
 
 
-def text_of(rows: Sequence[Sequence[str]]) -> str:
+def text_of(rows: Sequence[Sequence[str]], head: Sequence[str] = _HEAD) -> str:
     """Columns with two blanks between them, under a head."""
-    table = [_HEAD, *rows]
-    widths = [max(len(row[at]) for row in table) for at in range(len(_HEAD))]
+    table = [head, *rows]
+    widths = [max(len(row[at]) for row in table) for at in range(len(head))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 
 
-def html_of(rows: Sequence[Sequence[str]]) -> str:
+def html_of(rows: Sequence[Sequence[str]], head: Sequence[str] = _HEAD) -> str:
     """The same; only what notebooks keep of an output that they do not trust."""
     body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
-    return f"<table><tr>{_cells('th', _HEAD)}</tr>{body}</table>"
+    return f"<table><tr>{_cells('th', head)}</tr>{body}</table>"
 
 
 def _cells(tag: str, texts: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ from kernelbox.store.state import StateFile
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
-    from kernelbox.engine.images import Image
+    from kernelbox.engine.image import Image
     from kernelbox.runtime.plan import Fault
     from kernelbox.store.id_ranges import IdRange
 
@@ -247,7 +247,7 @@ def prepared(
     monitor's. `beside` says whose namespaces it joins: at a start what `find` finds, of one that was started already
     its notes; a plan of which only the root is wanted needs nobody."""
     opened = box.opened()
-    image = box.images.get(record.image, options.platform)
+    image = box.images.of(record)
     taken = None
     if wants_userns(options, image, rootless=opened.rootless):
         taken = opened.ranges.take(record.id_range if adopt >= 0 else None)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.mount_options import checked_target
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.volume_options import VolumeWords
@@ -111,7 +111,7 @@ def fill_kept(box: Engine, record: ContainerRecord) -> None:
     from kernelbox.engine.image_root import open_image_root
     from kernelbox.store import volume_fill
 
-    with open_image_root(box, box.images.get(record.image)) as root:
+    with open_image_root(box, box.images.of(record)) as root:
         for use in waiting:
             volume_fill.fill(store.folder(use.volume), root, use.destination)
             store.set_filled(use)

@@ -24,7 +24,7 @@ from kernelbox.store.volumes import VolumeStore
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
 
-__all__ = ["LIST_KEYS", "PRUNE_KEYS", "Pruned", "Volume", "Volumes"]
+__all__ = ["LIST_KEYS", "PRUNE_KEYS", "Pruned", "Volume", "Volumes", "boolean", "checked"]
 
 LIST_KEYS = ("dangling", "driver", "label", "name")
 PRUNE_KEYS = ("all", "label", "label!")
@@ -142,11 +142,11 @@ class Volumes:
 
     def list(self, filters: Filters | None = None) -> list[Volume]:
         """By name; `filters` as for `docker volume ls`. Raises InvalidOption."""
-        wanted = _checked(filters, LIST_KEYS)
+        wanted = checked(filters, LIST_KEYS)
         self.finish()
         found = [Volume(self, record) for record in self.store.all()]
         if "dangling" in wanted:
-            used, dangling = self.store.used(), {_boolean("dangling", each) for each in wanted["dangling"]}
+            used, dangling = self.store.used(), {boolean("dangling", each) for each in wanted["dangling"]}
             found = [each for each in found if (each.name not in used) in dangling]
         return [each for each in found if _matches(each, wanted)]
 
@@ -157,8 +157,8 @@ class Volumes:
     def prune(self, filters: Filters | None = None, *, all: bool = False) -> Pruned:
         """Removes anonymous volumes that no container has, or with `all` those with names too. `filters` as for
         `docker volume prune`. Raises InvalidOption."""
-        wanted = _checked(filters, PRUNE_KEYS)
-        every = all or any(_boolean("all", each) for each in wanted.get("all", ()))
+        wanted = checked(filters, PRUNE_KEYS)
+        every = all or any(boolean("all", each) for each in wanted.get("all", ()))
         self.finish()
         used, done = self.store.used(), Pruned(VolumesDeleted=[], SpaceReclaimed=0)
         for volume in [Volume(self, record) for record in self.store.all()]:
@@ -202,7 +202,7 @@ class Volumes:
         self._box.opened().monitor.carry_out(Plan((Sweep(name, folder, TRASH),)))
 
 
-def _checked(filters: Filters | None, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def checked(filters: Filters | None, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for key, value in (filters or {}).items():
         if key not in known:
@@ -212,7 +212,7 @@ def _checked(filters: Filters | None, known: Sequence[str]) -> dict[str, tuple[s
     return {key: values for key, values in found.items() if values}
 
 
-def _boolean(key: str, text: str) -> bool:
+def boolean(key: str, text: str) -> bool:
     if text.lower() not in _BOOLEAN:
         raise InvalidOption(f"invalid filter '{key}={text}'", hint="true or false")
     return _BOOLEAN[text.lower()]

@@ -16,6 +16,7 @@ int kb_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set
                      int userns);                     /* userns -1: none */
 int kb_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int kb_umount2(const char *target, int flags);
+int kb_syncfs(int fd);                                /* all of that file system, names and content, is on the disk */
 
 /* -- namespaces, processes, credentials -------------------------------------------------------------------------- */
 int kb_unshare(unsigned long flags);
@@ -107,6 +108,11 @@ struct kb_layer_result {
     int fault; /* enum kb_layer_fault: why -EBADMSG was returned; with another result the kernel refused */
     char name[256]; /* what the trouble is with, shortened; entry number `entries` */
 };
+
+/* Makes of the tar one EROFS image, which holds what kb_layer_apply would make. `output` is a regular file, open for
+ * reading and writing, and gets new content; the same archive gives the same bytes. Ids are those of the archive:
+ * -EINVAL where the options ask for others. What is in the file after a failure cannot be mounted. */
+int kb_layer_erofs(int input, int output, const struct kb_layer_options *options, struct kb_layer_result *result);
 
 /* Makes of the tar what the folder `root`, which is empty, has to hold as a lower layer of an overlay, everything
  * beneath it. What overlay knows by marks (whiteouts, opaque folders) gets those of a mount with "userxattr" where

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/if_link.h>
 #include <linux/keyctl.h>
+#include <linux/loop.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/rtnetlink.h>

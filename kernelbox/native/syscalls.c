@@ -52,6 +52,8 @@ int kb_mount(const char *source, const char *target, const char *type, unsigned 
 
 int kb_umount2(const char *target, int flags) { return or_errno(umount2(target, flags)); }
 
+int kb_syncfs(int fd) { return or_errno(syncfs(fd)); }
+
 int kb_unshare(unsigned long flags) { return or_errno(unshare((int)flags)); }
 
 int kb_setns(int fd, int type) { return or_errno(setns(fd, type)); }

@@ -49,7 +49,15 @@ Uint64 = Annotated[int, Bounds(0, (1 << 64) - 1)]
 
 
 def load(document: bytes | str, what: str) -> dict[str, object]:
-    """The JSON object in `document`; `what` names it in errors. Raises InvalidOption.
+    """The JSON object in `document`; `what` names it in errors. Raises InvalidOption."""
+    value = load_any(document, what)
+    if not isinstance(value, dict):
+        raise InvalidOption(f"{what}: expected an object, got {describe(value)}")
+    return value
+
+
+def load_any(document: bytes | str, what: str) -> object:
+    """As `load`, where the JSON may be anything.
 
     Stricter than the json module: no NaN, no key twice in one object, nothing over MAX_DOCUMENT_BYTES."""
     import json
@@ -57,24 +65,25 @@ def load(document: bytes | str, what: str) -> dict[str, object]:
     if len(document) > MAX_DOCUMENT_BYTES:
         raise InvalidOption(f"{what}: longer than {MAX_DOCUMENT_BYTES >> 20} MiB")
     try:
-        value = json.loads(document, object_pairs_hook=_object, parse_constant=_no_constant)
+        return json.loads(document, object_pairs_hook=_object, parse_constant=_no_constant)
     except InvalidOption as error:
         raise InvalidOption(f"{what}: {error.message}") from None
     except RecursionError:
         raise InvalidOption(f"{what}: nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both are
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidOption(f"{what}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidOption(f"{what}: expected an object, got {describe(value)}")
-    return value
+    except ValueError:  # the interpreter's own bound
+        raise InvalidOption(f"{what}: a number of thousands of digits") from None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidOption(f"the key {twice!r} appears twice in one object")
+        counts: dict[str, int] = {}
+        for key, _ in pairs:
+            counts[key] = counts.get(key, 0) + 1
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise InvalidOption(f"the key {describe(twice)} appears twice in one object")
     return result
 
 

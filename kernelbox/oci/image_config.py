@@ -28,7 +28,8 @@ class Healthcheck:
 
 @frozen
 class ImageConfig:
-    """Defaults for every container of one image. `env` entries are "NAME=value"; `user` is text, resolved at launch."""
+    """Defaults for every container of one image. `env` entries are "NAME=value"; `user` is text, resolved at launch.
+    `on_build` and `shell` are for whoever builds on it; `extra` is what others write there, kept for them."""
 
     user: str = field(default="", metadata={"json": "User"})
     exposed_ports: Mapping[str, object] = field(default_factory=dict, metadata={"json": "ExposedPorts"})
@@ -40,6 +41,9 @@ class ImageConfig:
     labels: Mapping[str, str] = field(default_factory=dict, metadata={"json": "Labels"})
     stop_signal: str = field(default="", metadata={"json": "StopSignal"})
     healthcheck: Healthcheck | None = field(default=None, metadata={"json": "Healthcheck"})
+    on_build: tuple[str, ...] = field(default=(), metadata={"json": "OnBuild"})
+    shell: tuple[str, ...] = field(default=(), metadata={"json": "Shell"})
+    extra: Mapping[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """The `config` object, as an image's configuration file holds it."""

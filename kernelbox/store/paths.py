@@ -63,6 +63,19 @@ class StorePaths:
         return self.root / "volumes"
 
     @property
+    def images(self) -> Path:
+        """Who works with images, and with which."""
+        return self.root / "images"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
     def state(self) -> Path:
         return self.root / "state.db"
 

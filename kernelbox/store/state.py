@@ -20,13 +20,13 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse, StoreError
-from kernelbox.store import volume_rows
+from kernelbox.store import image_rows, volume_rows
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.volume_rows import VolumeUse
 
 __all__ = ["Event", "StateFile"]
 
-_PATIENCE_S = 10.0
+_PATIENCE_S, _MOMENT_S = 10.0, 0.002
 _JSON = ("command", "options", "labels", "usage")
 _COLUMNS = tuple(ContainerRecord.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM containers"
@@ -49,7 +49,7 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_time ON events (time);
 """
-_STEPS = (_CONTAINERS, volume_rows.SCHEMA)
+_STEPS = (_CONTAINERS, volume_rows.SCHEMA, image_rows.SCHEMA)
 """What each version has added to the one before."""
 VERSION = len(_STEPS)
 
@@ -92,7 +92,8 @@ class StateFile:
         return self._path.exists()
 
     def add(self, record: ContainerRecord, uses: Sequence[VolumeUse] = ()) -> None:
-        """A new container, and the volumes that it has. Raises NameInUse, and as `volume_rows.add_uses`."""
+        """A new container, and the volumes that it has. Raises NameInUse, ImageNotFound where its image was removed in
+        the meantime, and as `volume_rows.add_uses`."""
         places = ", ".join("?" * len(_COLUMNS))
         with self.transaction() as cursor:
             owner = cursor.execute("SELECT id FROM containers WHERE name = ?", (record.name,)).fetchone()
@@ -101,6 +102,7 @@ class StateFile:
                     f"the name {record.name!r} is in use by the container {owner[0][:12]}",
                     hint="remove or rename that container, or choose another name",
                 )
+            image_rows.check_present(cursor, record.image_digest)
             cursor.execute(f"INSERT INTO containers ({', '.join(_COLUMNS)}) VALUES ({places})", _row_of(record))
             volume_rows.add_uses(cursor, uses)
             _note(cursor, record, "create")
@@ -244,7 +246,7 @@ class StateFile:
                 f"the state file {self._path} is of a newer kernelbox (version {version}, this one knows {VERSION})",
                 hint="update kernelbox, or use another store: KERNELBOX_ROOT",
             )
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         if version == VERSION:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -254,6 +256,19 @@ class StateFile:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
         connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Those who are the first at the same time get no patience from SQLite here: it refuses all but one."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_MOMENT_S)
 
 
 def _not_found(reference: str) -> ContainerNotFound:
@@ -266,8 +281,8 @@ def _moment(record: ContainerRecord) -> tuple[object, ...]:
 
 def _way_out(error: sqlite3.DatabaseError) -> str:
     words = str(error)
-    if "full" in words:
-        return "free some space on that disk"
+    if "full" in words or "I/O" in words:  # what it shares between processes is a file of its own
+        return "free some space on that disk; if there is some, the disk is failing"
     if "malformed" in words or "not a database" in words:
         return "it is damaged and was left as it is: move it away to begin anew; the folders of containers stay"
     if "locked" in words or "busy" in words:

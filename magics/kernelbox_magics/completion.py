@@ -14,10 +14,9 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 from kernelbox.cli.create import CREATE_OPTIONS, CREATE_TAKES
-from kernelbox.cli.verb_names import VOLUMES
+from kernelbox.cli.verb_names import GROUPS
 from kernelbox.cli.verb_table import VERBS
-from kernelbox.cli.verbs import HELP
-from kernelbox.cli.volume_table import volume_verb
+from kernelbox.cli.verbs import HELP, Verb, verb_of
 from kernelbox.engine.option_table import Option
 from kernelbox.engine.options import BY_NAME
 
@@ -75,25 +74,30 @@ def _complete_line(word: str, before: Sequence[str], fragment: str, known: Known
         return _answer(known.containers(), fragment, "instance")
     if word == "create":
         return _complete_options((*CREATE_OPTIONS, *CREATE_TAKES), before, fragment, known.images, command=True)
-    if word == "volume":
-        return _complete_volume(before, fragment, known)
+    if word in GROUPS:
+        return _complete_group(word, before, fragment, known)
     verb = VERBS.get(verb_named(word) or "")
     if verb is None:
         return _nothing()
-    names = known.containers if "CONTAINER" in verb.takes else lambda: ()
+    names = _names_of(verb, known)
     if verb.name == "cp":
         return _complete_options(verb.options, before, fragment, lambda: [f"{name}:" for name in known.containers()])
     return _complete_options((*verb.options, HELP), before, fragment, names, command=verb.command)
 
 
-def _complete_volume(before: Sequence[str], fragment: str, known: Known) -> dict[str, Any]:
+def _complete_group(group: str, before: Sequence[str], fragment: str, known: Known) -> dict[str, Any]:
     if not before:
-        return _answer(VOLUMES, fragment, "function")
-    verb = volume_verb(before[0])
+        return _answer(GROUPS[group], fragment, "function")
+    verb = verb_of(group, before[0])
     if verb is None:
         return _nothing()
-    names = known.volumes if verb.name in ("inspect", "rm") else tuple
-    return _complete_options((*verb.options, HELP), before[1:], fragment, names)
+    return _complete_options((*verb.options, HELP), before[1:], fragment, _names_of(verb, known))
+
+
+def _names_of(verb: Verb, known: Known) -> Names:
+    """What the words of a verb may name."""
+    kinds = {"CONTAINER": known.containers, "VOLUME [": known.volumes, "IMAGE": known.images, "NAME[": known.images}
+    return next((names for word, names in kinds.items() if verb.takes.lstrip("[").startswith(word)), tuple)
 
 
 def _complete_options(

@@ -12,13 +12,14 @@ from kernelbox.cli import ps, stats
 from kernelbox.cli.tables import ports_text
 from kernelbox.cli.verbs import Given
 from kernelbox.engine import filters
+from kernelbox.engine.images import LIST_KEYS as IMAGE_KEYS
 from kernelbox.engine.inspect import summary
 from kernelbox.engine.observing import known
 from kernelbox.engine.stats import Sample, cpu_percent, memory_percent
 from kernelbox.engine.volumes import LIST_KEYS
 from kernelbox.store.log_times import parse_time
 
-__all__ = ["FRAMES", "volumes_frame"]
+__all__ = ["FRAMES", "GROUP_FRAMES"]
 
 _TO_SECONDS, _TO_MILLISECONDS = "datetime64[s, UTC]", "datetime64[ms, UTC]"
 _PS = {
@@ -62,6 +63,17 @@ _VOLUMES = {
     "labels": "object",
     "mountpoint": "str",
 }
+_IMAGES = {
+    "repository": "str",
+    "tag": "str",
+    "id": "str",
+    "created": _TO_SECONDS,
+    "size_bytes": "Int64",
+    "platform": "str",
+    "layers": "Int64",
+    "labels": "object",
+}
+_HISTORY = {"created": _TO_SECONDS, "created_by": "str", "size_bytes": "Int64", "comment": "str", "id": "str"}
 _CHANGES = {"A": "added", "C": "changed", "D": "deleted"}
 _SHORT = 12
 
@@ -175,6 +187,40 @@ def volumes_frame(box: Any, given: Given) -> pd.DataFrame:
     )
 
 
+def images_frame(box: Any, given: Given) -> pd.DataFrame:
+    """A row per name of an image, one for an image without any: the newest first."""
+    rows = []
+    for image in box.images.list(*given.words, filters=filters.parse(given.texts("filter"), IMAGE_KEYS)):
+        whole = {
+            "id": image.short_id,
+            "created": _moment(image.created_at),
+            "size_bytes": image.size,
+            "platform": str(image.platform),
+            "layers": len(image.layers),
+            "labels": image.labels,
+        }
+        names = [tag.rpartition(":") for tag in image.tags] or [(None, "", None)]
+        rows += [{"repository": repository, "tag": tag, **whole} for repository, _, tag in names]
+    return _frame(rows, _IMAGES)
+
+
+def history_frame(box: Any, given: Given) -> pd.DataFrame:
+    """A row per step of how an image was made, the latest first."""
+    return _frame(
+        [
+            {
+                "created": _moment(step.Created) if step.Created else None,
+                "created_by": step.CreatedBy,
+                "size_bytes": step.Size,
+                "comment": step.Comment,
+                "id": step.Id if step.Tags else None,
+            }
+            for step in box.images.history(given.words[0])
+        ],
+        _HISTORY,
+    )
+
+
 def _moment(seconds: float) -> pd.Timestamp:
     return pd.Timestamp(round(seconds * 1000), unit="ms", tz="UTC")
 
@@ -189,3 +235,10 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
 
 FRAMES = {"diff": diff_frame, "events": events_frame, "ps": ps_frame, "stats": stats_frame, "top": top_frame}
 """The verbs that answer with a table."""
+
+GROUP_FRAMES = {
+    ("volume", "ls"): volumes_frame,
+    ("image", "ls"): images_frame,
+    ("image", "history"): history_frame,
+}
+"""The same behind a word of their own."""

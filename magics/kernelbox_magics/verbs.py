@@ -14,10 +14,10 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelbox.cli import create, logs
+from kernelbox.cli import create, image_table, logs
 from kernelbox.cli.caller import Caller, calling
 from kernelbox.cli.inspect import KINDS, document
-from kernelbox.cli.verb_names import ALIASES, FILES, LIFE, LOOKING, PRUNE
+from kernelbox.cli.verb_names import ALIASES, FILES, GROUPS, LIFE, LOOKING, PRUNE, SHORT_IMAGES
 from kernelbox.cli.verb_table import VERBS
 from kernelbox.cli.verbs import Given, Verb, call, read
 from kernelbox.engine import kept_run
@@ -26,9 +26,9 @@ from kernelbox.errors import InvalidOption
 from .arguments import split
 from .expansion import expand_words
 from .failures import as_magic, failure, sentences
+from .groups import answer, run_group
 from .origin import Origin
 from .output import CellOutput, Flood
-from .volumes import run_volume
 
 __all__ = ["SUMMARIES", "VerbMagics", "verb_named"]
 
@@ -38,6 +38,8 @@ SUMMARIES: Mapping[str, str] = {
     **LOOKING,
     **FILES,
     **PRUNE,
+    **SHORT_IMAGES,
+    "image": "all that is about images: image ls, inspect, prune and the others",
     "volume": "folders that outlive containers: volume create, ls, inspect, rm, prune",
 }
 """The verbs of the command line that are verbs here too."""
@@ -66,12 +68,14 @@ class VerbMagics:
         words = [word for given in split(line) for word in self._expanded(given)]
         if name == "create":
             return self._create(words)
-        if name == "volume":
-            return run_volume(self._engine, words, self._call)
+        if name in GROUPS:
+            return run_group(self._engine, name, words, self._call)
         given = read(VERBS[name], words)
         if given is None:
             print(help_of(name))
             return None
+        if name in image_table.BY_ITSELF:
+            return answer(self._engine, "image", VERBS[name], given, words, self._call)
         return self._answer(name, given, words)
 
     def _expanded(self, word: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kernelbox import Engine
-from kernelbox.engine.images import Image, ImageLayer
+from kernelbox.engine.image import Image, ImageLayer
 from kernelbox.oci.image_config import ImageConfig
 
 pytestmark = pytest.mark.kernel

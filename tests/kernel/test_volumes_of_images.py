@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kernelbox import Engine
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.errors import InvalidOption
 from kernelbox.oci.platform import Platform
 

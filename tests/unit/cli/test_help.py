@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from kernelbox import __version__
+from kernelbox.cli import image_table, volume_table
 from kernelbox.cli.app import VERBS, app
-from kernelbox.cli.verb_names import IN_CONTAINER, LAUNCHING, VOLUMES
+from kernelbox.cli.verb_names import GROUPS, IN_CONTAINER, LAUNCHING, SHORT_IMAGES
 from kernelbox.cli.verb_table import VERBS as VERBS_OF_TABLE
 from kernelbox.cli.verbs import Verb
-from kernelbox.cli.volume_table import VOLUME_VERBS
 from kernelbox.engine.option_table import OPTIONS
 
 
@@ -51,7 +51,11 @@ def test_version() -> None:
     assert "Linux" in text
 
 
-@pytest.mark.parametrize("verb", [*VERBS_OF_TABLE.values(), *VOLUME_VERBS.values()], ids=lambda verb: verb.usage)
+@pytest.mark.parametrize(
+    "verb",
+    [*VERBS_OF_TABLE.values(), *volume_table.VERBS.values(), *image_table.VERBS.values()],
+    ids=lambda verb: verb.usage,
+)
 def test_every_verb_has_help_with_its_options(verb: Verb) -> None:
     text = help_of(*filter(None, (verb.below, verb.name)))
     words = text.replace(",", " ").split()
@@ -61,12 +65,16 @@ def test_every_verb_has_help_with_its_options(verb: Verb) -> None:
 
 def test_help_names_the_verbs_that_there_are() -> None:
     named = {name for section in VERBS.values() for name in section} | {"prune"}
-    assert set(VERBS_OF_TABLE) == named - {*LAUNCHING, "container", "volume", "doctor", "version"}
-    assert set(IN_CONTAINER) == named - {"explain", "events", "container", "volume", "doctor", "version"}
+    assert set(VERBS_OF_TABLE) == named - {*LAUNCHING, *GROUPS, "container", "doctor", "version"}
+    assert set(IN_CONTAINER) == named - {*SHORT_IMAGES, *GROUPS, "explain", "events", "container", "doctor", "version"}
     text = help_of("container")
     assert all(f"  {name} " in text for name in IN_CONTAINER)
-    assert set(VOLUME_VERBS) == set(VOLUMES)
-    assert all(f"  {name} " in help_of("volume") for name in VOLUMES)
+
+
+@pytest.mark.parametrize(("group", "table"), [("volume", volume_table.VERBS), ("image", image_table.VERBS)])
+def test_help_of_a_group_names_its_verbs(group: str, table: dict[str, Verb]) -> None:
+    assert set(table) == set(GROUPS[group])
+    assert all(f"  {name} " in help_of(group) for name in GROUPS[group])
 
 
 @pytest.mark.parametrize("verb", ["run", "explain"])

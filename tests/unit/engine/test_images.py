@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelbox.engine.images import Image, ImageLayer
+from kernelbox.engine.image import Image, ImageLayer
 from kernelbox.errors import InvalidOption
 from kernelbox.oci.image_config import ImageConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelbox.engine import own_account
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.machine import Machine
 from kernelbox.engine.options import RunOptions
 from kernelbox.oci.image_config import ImageConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelbox.engine.images import Image
+from kernelbox.engine.image import Image
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.volume_mounts import uses_for, volumes_in
 from kernelbox.errors import InvalidOption

@@ -1,5 +1,6 @@
-/* For tests: what the reader of layers finds in archives. Each line of the standard input names one; with a folder behind
- * a tab it is unpacked into that, which is then read as a layer, too. A line an entry, and one for the end of each. */
+/* For tests: what the reader of layers finds in archives. Each line of the standard input names one; with a folder
+ * behind a tab it is unpacked into that, which is then read as a layer, and becomes an image, too. A line an entry, and
+ * one for the end of each. */
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -52,6 +53,22 @@ static int read_all(int input, const struct kb_layer_options *options, struct kb
     return result;
 }
 
+static void end(const char *what, int result, const struct kb_layer_result *found)
+{
+    printf("%s %d %d %llu", what, result, found->fault, (unsigned long long)found->entries);
+    show(found->name);
+    printf("\n");
+}
+
+static void write_image(int input, const struct kb_layer_options *options)
+{
+    FILE *output = tmpfile();
+    struct kb_layer_result found;
+    lseek(input, 0, SEEK_SET);
+    end("image", kb_layer_erofs(input, fileno(output), options, &found), &found);
+    fclose(output);
+}
+
 static int there_and_back(int input, const char *name, const struct kb_layer_options *options,
                           struct kb_layer_result *found)
 {
@@ -59,9 +76,8 @@ static int there_and_back(int input, const char *name, const struct kb_layer_opt
     struct kb_layer_result back;
     int result = kb_layer_apply(folder, input, options, found);
     int again = kb_layer_diff(folder, output, options, &back);
-    printf("back %d %d %llu", again, back.fault, (unsigned long long)back.entries);
-    show(back.name);
-    printf("\n");
+    end("back", again, &back);
+    write_image(input, options);
     close(folder);
     close(output);
     return result;
@@ -79,9 +95,7 @@ int main(void)
             *folder++ = 0;
         int input = open(line, O_RDONLY | O_CLOEXEC);
         int result = folder ? there_and_back(input, folder, &options, &found) : read_all(input, &options, &found);
-        printf("end %d %d %llu", result, found.fault, (unsigned long long)found.entries);
-        show(found.name);
-        printf("\n");
+        end("end", result, &found);
         fflush(stdout);
         close(input);
     }

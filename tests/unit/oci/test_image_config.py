@@ -25,6 +25,9 @@ DOCUMENT = {
         "StopSignal": "SIGINT",
         "Healthcheck": {"Test": ["CMD", "true"], "Interval": 30_000_000_000, "Retries": 3},
         "OnBuild": ["RUN x"],
+        "Shell": ["/bin/bash", "-c"],
+        "Hostname": "",
+        "Tty": False,
     },
     "rootfs": {"type": "layers", "diff_ids": []},
 }
@@ -43,9 +46,11 @@ def test_reads_what_running_needs() -> None:
         labels={"a": "b"},
         stop_signal="SIGINT",
         healthcheck=Healthcheck(("CMD", "true"), interval=30_000_000_000, retries=3),
+        on_build=("RUN x",),
+        shell=("/bin/bash", "-c"),
+        extra={"Hostname": "", "Tty": False},
     )
-    known = {key: value for key, value in DOCUMENT["config"].items() if key != "OnBuild"}  # type: ignore[attr-defined]
-    assert config.to_json() == known
+    assert config.to_json() == DOCUMENT["config"]
 
 
 @pytest.mark.parametrize("document", [{}, {"config": None}, {"config": {}}, {"config": {"Cmd": None, "Labels": None}}])

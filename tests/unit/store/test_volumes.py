@@ -15,7 +15,7 @@ from kernelbox.errors import Conflict, InvalidOption, NameInUse, StoreError, Vol
 from kernelbox.store import volume_rows as rows
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.paths import StorePaths
-from kernelbox.store.state import VERSION, StateFile
+from kernelbox.store.state import _STEPS, VERSION, StateFile
 from kernelbox.store.volume_names import USED_VOLUMES
 from kernelbox.store.volume_rows import NEW, READY, REMOVING, VolumeRecord, VolumeUse
 from kernelbox.store.volumes import VolumeStore
@@ -240,10 +240,9 @@ def test_one_makes_folders_at_a_time(volumes: VolumeStore, paths: StorePaths) ->
 
 
 def test_a_state_file_of_before_there_were_volumes(paths: StorePaths) -> None:
-    with StateFile(paths.state).transaction() as cursor:
-        cursor.execute("DROP TABLE volumes")
-        cursor.execute("DROP TABLE volume_uses")
-        cursor.execute("PRAGMA user_version = 1")
+    connection = sqlite3.connect(paths.state)
+    connection.executescript(_STEPS[0] + "PRAGMA user_version = 1;")
+    connection.close()
     state = StateFile(paths.state)
     one = container("a", "one")
     state.add(one)
@@ -251,7 +250,7 @@ def test_a_state_file_of_before_there_were_volumes(paths: StorePaths) -> None:
     assert state.all() == [one]
     state.close()
     connection = sqlite3.connect(paths.state)
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION == 2
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
     connection.close()
 
 

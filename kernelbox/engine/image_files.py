@@ -1,0 +1,164 @@
+"""Images and files: `load`, `save` and `import`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from kernelbox.engine.image_changes import changed
+from kernelbox.engine.image_install import install
+from kernelbox.engine.option_values import platform as platform_option
+from kernelbox.errors import InvalidContent, InvalidOption, KernelError
+from kernelbox.oci import image_config, moments, reference
+from kernelbox.oci import media_types as types
+from kernelbox.oci.descriptor import Descriptor
+from kernelbox.oci.digest import Digest
+from kernelbox.oci.image_document import History, ImageDocument
+from kernelbox.oci.manifest import Manifest
+from kernelbox.oci.platform import Platform, of_machine
+from kernelbox.oci.reference import Reference
+from kernelbox.store import archive_members, image_archive
+from kernelbox.store.blobs import Blobs
+from kernelbox.store.image_rows import ImageRecord
+from kernelbox.store.layer_content import compression_of, decompressed
+
+if TYPE_CHECKING:
+    from kernelbox.engine.engine import Engine
+
+__all__ = ["import_", "load", "now", "own_platform", "save"]
+
+_CHUNK = 1 << 20
+_LAYER_TYPES = {"": types.LAYER_TAR, "gzip": types.LAYER_GZIP, "zstd": types.LAYER_ZSTD}
+
+Source = IO[bytes] | bytes | str | Path
+
+
+def load(box: Engine, source: Source, platform: str | Platform | None) -> list[ImageRecord]:
+    """See Images.load."""
+    wanted = platform_option(platform) if isinstance(platform, str) else platform
+    box.opened()
+    store = box.images.store
+    with store.lease(), _opened(source) as opened:
+        if isinstance(opened, Path):
+            members = archive_members.of_folder(opened, store.blobs)
+        else:
+            members = archive_members.of_stream(opened, store.blobs)
+        found = image_archive.images_in(members, wanted, own_platform())
+        if not found:
+            raise InvalidContent("there is no image in this archive")
+        return [install(box, each.manifest, list(each.names), action="load") for each in found]
+
+
+def save(box: Engine, names: Sequence[str], output: IO[bytes] | str | Path) -> None:
+    """See Images.save."""
+    store = box.images.store
+    chosen: dict[str, tuple[ImageRecord, list[Reference]]] = {}
+    for name in names:
+        record = store.find(name)
+        _, tags = chosen.setdefault(record.id, (record, []))
+        tags += [each for each in _tags_meant(record, name) if each not in tags]
+    with store.lease() as lease:
+        lease.keep(Digest.parse(record.id) for record, _ in chosen.values())
+        images = [(store.manifest_of(record), tags) for record, tags in chosen.values()]
+        lease.keep(each.digest for image, _ in images for each in (*image.layers, image.config, image.descriptor()))
+        if isinstance(output, str | Path):
+            with _written_whole(Path(output)) as file:
+                image_archive.write(images, store.blobs, file)
+        else:
+            image_archive.write(images, store.blobs, output)
+
+
+def _tags_meant(record: ImageRecord, name: str) -> list[Reference]:
+    """An id means none of its names; a name without a tag all tags of that repository that the image has."""
+    with contextlib.suppress(InvalidOption):
+        wanted = reference.parse(name)
+        tags = [reference.parse(tag) for tag in record.tags]
+        whole = ":" in name.rpartition("/")[2]
+        return [each for each in tags if each.name == wanted.name and (not whole or each.tag == wanted.tag)]
+    return []
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """The file appears under its name when all is in it."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with beside.open("xb") as file:
+        try:
+            yield file
+            file.flush()
+            beside.replace(path)
+        except BaseException:
+            beside.unlink()
+            raise
+
+
+def import_(
+    box: Engine, source: Source, name: str, changes: Sequence[str], message: str, platform: str | Platform | None
+) -> ImageRecord:
+    """See Images.import_."""
+    wanted = platform_option(platform) if isinstance(platform, str) else platform
+    config = changed(image_config.EMPTY, changes)
+    names = [reference.parse(name)] if name else []
+    box.opened()
+    store = box.images.store
+    with store.lease(), _opened(source) as opened:
+        if isinstance(opened, Path):
+            raise InvalidOption(f"{opened} is a folder, and import takes an archive", hint=f"run dir:{opened} as it is")
+        layer, diff_id = _keep_layer(store.blobs, opened)
+        moment = now()
+        step = History(created=moment, comment=message or "Imported from -")
+        document = ImageDocument.build(wanted or own_platform(), config, [diff_id], [step], created=moment)
+        store.blobs.put(document.raw)
+        return install(box, Manifest.build(document.descriptor(), [layer]), names, action="import")
+
+
+def _keep_layer(blobs: Blobs, stream: IO[bytes]) -> tuple[Descriptor, Digest]:
+    """The archive as a blob, compressed as it came, and the digest of the tar in it."""
+    with blobs.writer() as writer:
+        while piece := stream.read(_CHUNK):
+            writer.write(piece)
+        size = writer.offset
+        digest = writer.commit()
+    with blobs.open(digest) as file:
+        kind = compression_of(file.read(4))
+    with blobs.open(digest) as file:
+        tar, found = decompressed(file), hashlib.sha256()
+        while piece := tar.read(_CHUNK):
+            found.update(piece)
+    return Descriptor(_LAYER_TYPES[kind], digest, size), Digest("sha256", found.hexdigest())
+
+
+def own_platform() -> Platform:
+    return of_machine(os.uname().machine)
+
+
+def now() -> str:
+    """As documents write it."""
+    return moments.written(time.time_ns())
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[IO[bytes] | Path]:
+    """A stream, or the path of a folder."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+    elif isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        if path.is_dir():
+            yield path
+            return
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise KernelError(error.errno or 0, "open the archive", os.fspath(path)) from error
+        with file:
+            yield file
+    else:
+        yield source

@@ -1,0 +1,35 @@
+"""A store that has no monitor, and can have images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from unit.store.images_made import images_in, prepared
+
+from kernelbox.store.image_store import ImageStore
+from kernelbox.store.paths import StorePaths
+from kernelbox.store.state import StateFile
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> StorePaths:
+    return prepared(tmp_path / "store")
+
+
+@pytest.fixture
+def state(paths: StorePaths) -> Iterator[StateFile]:
+    file = StateFile(paths.state)
+    yield file
+    file.close()
+
+
+@pytest.fixture
+def swept() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def images(paths: StorePaths, state: StateFile, swept: list[str]) -> ImageStore:
+    return images_in(paths, state, swept)
