@@ -7,17 +7,24 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from layer_archives import Archive
-from layer_folders import archive_of, listing, unpack_bytes
+from layer_folders import FOLDER, archive_of, listing, unpack_bytes
 from ordinary_user import User
 
 from kernelbox.errors import KernelError
-from kernelbox.linux import mounts, overlay
+from kernelbox.linux import idmap, mounts, overlay
+from kernelbox.linux.descriptor import Descriptor
 from kernelbox.linux.features import probe
+from kernelbox.linux.idmap import IdRange
+from kernelbox.native import check, lib
+from kernelbox.store.layer_tree import diff, unpack
+
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 
 pytestmark = pytest.mark.kernel
 with_mounts = pytest.mark.skipif(
@@ -146,3 +153,60 @@ def test_a_disk_that_is_full(small_disk: Path) -> None:
     assert refused.value.errno == errno.ENOSPC
     assert not (small_disk / "root/never").exists()
     shutil.rmtree(small_disk / "root")
+
+
+def in_namespace(ranges: list[IdRange], work: Callable[[], object]) -> str:
+    """What `work` returns as the root of a user namespace with these ids, which a child of ours is."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    with idmap.userns(ranges, ranges) as namespace:
+        child = os.fork()
+        if not child:
+            try:
+                check(lib.kb_setns(namespace.fileno(), lib.CLONE_NEWUSER), "enter", "the namespace")
+                os.setgroups([])
+                os.setresgid(0, 0, 0)
+                os.setresuid(0, 0, 0)
+                os.write(writer, str(work()).encode())
+            except BaseException as error:
+                os.write(writer, f"{error!r}".encode())
+            finally:
+                os._exit(0)
+    os.close(writer)
+    with open(reader) as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.root
+def test_the_root_of_a_user_namespace_writes_natural_ids(tmp_path: Path) -> None:
+    archive = Archive().folder("d", 0o2755, owner=(1, 2)).add("d/f", b"1", mode=0o4711, owner=(999, 998)).add("d/.wh.x")
+    archive.add("d/far", owner=(1000, 5)).device("null", (1, 3)).add("o/.wh..wh..opq")
+    archive.add("cap", xattrs={"security.capability": CAPABILITY, "user.x": b"y"})
+    with Descriptor(os.memfd_create("archive")) as source, Descriptor(os.memfd_create("again")) as target:
+        os.write(source.fileno(), bytes(archive))
+        os.lseek(source.fileno(), 0, os.SEEK_SET)
+        (tmp_path / "root").mkdir()
+        os.chown(tmp_path / "root", 300_000, 300_000)
+        with Descriptor(os.open(tmp_path / "root", FOLDER)) as root:
+
+            def work() -> tuple[int, ...]:
+                facts = unpack(root.fileno(), source.fileno(), rootless=True)
+                diff(root.fileno(), target.fileno(), rootless=True)
+                return (facts.owners_folded, facts.devices_left_out, facts.xattrs_left_out)
+
+            assert in_namespace([IdRange(0, 300_000, 1000)], work) == "(1, 1, 0)"
+        found = {path.name: (path.lstat().st_uid, path.lstat().st_gid) for path in (tmp_path / "root").rglob("*")}
+        assert found.pop("x")  # a whiteout is somebody's
+        assert found == {
+            "d": (300_001, 300_002), "f": (300_999, 300_998), "far": (300_000, 300_000), "o": (300_000, 300_000),
+            "cap": (300_000, 300_000),
+        }  # fmt: skip
+        assert (tmp_path / "root/d/f").stat().st_mode & 0o7777 == 0o4711
+        assert (tmp_path / "root/d/x").is_char_device()
+        os.lseek(target.fileno(), 0, os.SEEK_SET)
+        with open(target.fileno(), "rb", closefd=False) as opened, tarfile.open(fileobj=opened) as file:
+            owners = {each.name: (each.uid, each.gid) for each in file}
+            assert file.getmember("cap").pax_headers["SCHILY.xattr.user.x"] == "y"
+    assert owners["d/f"] == (999, 998)
+    assert owners["d/.wh.x"] == (0, 0)

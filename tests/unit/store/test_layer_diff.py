@@ -18,10 +18,12 @@ from layer_archives import BLOCK, Archive
 from layer_folders import FOLDER, archive_of, diff_bytes, listing, unpack_bytes
 from waiting import wait_until
 
-from kernelbox.errors import InvalidContent, KernelError, NotSupported
+from kernelbox.errors import InvalidContent, KernelError, NotSupported, StoreError
 from kernelbox.linux.descriptor import Descriptor
 from kernelbox.linux.idmap import IdRange
+from kernelbox.native import lib
 from kernelbox.store.layer_tree import Owners, diff
+from kernelbox.store.layer_work import FAULTS
 
 root_only = pytest.mark.root
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
@@ -293,6 +295,18 @@ def test_folders_that_are_too_deep(upper: Path) -> None:
         os.close(at)
     with pytest.raises(InvalidContent, match="deeper than 256"):
         archive_of(upper)
+
+
+def test_a_file_that_is_shorter_than_it_was() -> None:
+    """As the kernel's own files are, all of them 4,096 bytes long until they are read."""
+    with pytest.raises(StoreError, match="cannot be written to the archive of a layer: it changed while it was read"):
+        archive_of(Path("/sys/module/kernel/parameters"))
+
+
+def test_every_fault_has_its_words() -> None:
+    faults = {getattr(lib, name) for name in dir(lib) if name.startswith("KB_FAULT_")}
+    assert faults == {lib.KB_FAULT_NONE, *FAULTS}
+    assert len(faults) > 15
 
 
 def test_a_reader_that_goes_ends_it(upper: Path) -> None:
