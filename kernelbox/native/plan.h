@@ -20,7 +20,8 @@ enum kb_op_code {
     KB_OP_FSCONFIG, /* fsconfig(slot[0], command num[0], text[0], text[1] or descriptor slot[1]) */
     KB_OP_FSCREATE, /* fsconfig(slot[0], FSCONFIG_CMD_CREATE) as fsuid num[0], fsgid num[1] */
     KB_OP_FSMOUNT, /* fsmount(slot[0], attributes num[0]) -> slot[3]; closes slot[0] */
-    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing */
+    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing,
+                            as fsuid num[1], fsgid num[2] */
     KB_OP_ROOT, /* the mount slot[0] over "/", then chroot into it */
     KB_OP_MASK, /* hide text[0] beneath root slot[1]: a folder under a clone of slot[0], else under one of slot[2] */
     KB_OP_MASK_KERNEL, /* a path of procfs or sysfs: bind slot[0] (with num[0]) or slot[2] over text[0] */

@@ -28,6 +28,7 @@ from kernelbox.runtime.target import Layer, Target
 from kernelbox.store.volume_names import USED_VOLUMES
 
 __all__ = [
+    "bind_clone",
     "bind_name",
     "bind_steps",
     "folder_steps",
@@ -210,13 +211,14 @@ def bind_steps(config: Config, target: Target) -> Iterator[Step]:
     """Detached clones of what is to be bound: the monitor sees the host's paths, the process inside does not."""
     for number, mount in enumerate(config.mounts):
         if is_bind(mount):
-            yield from _bind(number, mount, target)
+            yield from bind_clone(number, mount, target)
     for path in target.files:
         workshop = not target.features.detached_clone
         yield CloneTree(own_file(target, path), path, FILES, propagation=lib.MS_PRIVATE, in_workshop=workshop)
 
 
-def _bind(number: int, mount: Mount, target: Target) -> Iterator[Step]:
+def bind_clone(number: int, mount: Mount, target: Target) -> Iterator[Step]:
+    """What is to be bound, as the descriptor `bind_name(number)`."""
     options = parse_options(mount.options)
     _, can_map = target.sources.get(mount.source, (True, False))
     path, source = mount.source, NONE

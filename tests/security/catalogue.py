@@ -71,6 +71,8 @@ CATALOGUE = (
         f"{FILES}::test_it_comes_and_goes_while_something_is_copied_out",
         f"{FILES}::test_it_comes_and_goes_while_something_is_copied_in",
         f"{FILES}::test_links_of_procs_are_not_followed",
+        f"{FILES}::test_links_in_the_volume_of_one_that_is_stopped",
+        f"{FILES}::test_a_link_on_the_way_to_the_volume_of_one_that_is_stopped",
         f"{UNIT}/store/test_tar_races.py::test_a_folder_that_is_a_link_at_times_is_unpacked_into",
     ),
     tested(

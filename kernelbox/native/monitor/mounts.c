@@ -46,24 +46,36 @@ OPERATION(op_fsconfig)
         fs, sys_fsconfig(fs, (unsigned int)op->num[0], text_at(plan, op->text[0]), text_at(plan, op->text[1]), aux));
 }
 
+/* What is made where ids are mapped must be made as an id of the container; that must not cost us our capabilities.
+ * With 0 and 0 nothing is changed. */
+static int begin_as(uint64_t uid, uint64_t gid)
+{
+    if (!uid && !gid)
+        return 0;
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP))
+        return -errno;
+    setfsgid((gid_t)gid);
+    setfsuid((uid_t)uid);
+    return 0;
+}
+
+static void end_as(uint64_t uid, uint64_t gid)
+{
+    if (!uid && !gid)
+        return;
+    setfsuid(0);
+    setfsgid(0);
+    prctl(PR_SET_SECUREBITS, 0);
+}
+
+/* Overlay makes its work folder as the caller, and silently becomes read-only where it cannot. */
 OPERATION(op_fscreate)
 {
-    /* Overlay makes its work folder as the caller. On an idmapped upper layer that must be an id of the container, or
-     * it silently becomes read-only; and the change of id must not cost us our capabilities. */
-    int fs = slot_fd(plan, op->slot[0]);
-    bool other = op->num[0] || op->num[1];
-    if (other) {
-        if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP))
-            return -errno;
-        setfsgid((gid_t)op->num[1]);
-        setfsuid((uid_t)op->num[0]);
-    }
-    int result = with_kernel_words(fs, sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
-    if (other) {
-        setfsuid(0);
-        setfsgid(0);
-        prctl(PR_SET_SECUREBITS, 0);
-    }
+    int fs = slot_fd(plan, op->slot[0]), result = begin_as(op->num[0], op->num[1]);
+    if (result)
+        return result;
+    result = with_kernel_words(fs, sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    end_as(op->num[0], op->num[1]);
     return result;
 }
 
@@ -99,7 +111,11 @@ static int why_refused(int source, int target)
 
 OPERATION(op_attach)
 {
-    int target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), (enum kb_target)op->num[0]);
+    int target = begin_as(op->num[1], op->num[2]);
+    if (target)
+        return target;
+    target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), (enum kb_target)op->num[0]);
+    end_as(op->num[1], op->num[2]);
     if (target < 0 || op->slot[0] == KB_NO_SLOT) {
         if (target >= 0)
             close(target);
