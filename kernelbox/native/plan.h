@@ -31,6 +31,9 @@ enum kb_op_code {
     KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */
     KB_OP_PROPAGATION, /* mount(NULL, text[0], NULL, num[0], NULL) */
     KB_OP_PTY_PEER, /* unlock the terminal slot[0] of num[0] rows and num[1] columns, its other side -> slot[3] */
+    KB_OP_PTY_INSIDE, /* the same by the device text[0] beneath the root slot[0] of a container that runs, whose first
+                            process is slot[1]: the terminal -> slot[2], its other side -> slot[3]. A child does it;
+                            where that cannot be killed the container is, and its v2 group slot num[2] - 1 (0: none) */
 
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */

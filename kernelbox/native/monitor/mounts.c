@@ -6,11 +6,9 @@
 #include <linux/securebits.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 OPERATION(op_open_tree)
 {
@@ -224,23 +222,4 @@ OPERATION(op_umount) { return or_errno(umount2(text_at(plan, op->text[0]), (int)
 OPERATION(op_propagation)
 {
     return or_errno(mount(NULL, text_at(plan, op->text[0]), NULL, (unsigned long)op->num[0], NULL));
-}
-
-/* Of a container that runs anything may lie where its terminals are made, a file too whose file system answers to every
- * request with the number of one of our descriptors. */
-static bool is_terminal_maker(int fd)
-{
-    struct stat status;
-    return !fstat(fd, &status) && S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2);
-}
-
-OPERATION(op_pty_peer)
-{
-    int master = slot_fd(plan, op->slot[0]), unlocked = 0;
-    struct winsize size = {.ws_row = (unsigned short)op->num[0], .ws_col = (unsigned short)op->num[1]};
-    if (!is_terminal_maker(master))
-        return -ENOTTY;
-    if (ioctl(master, TIOCSPTLCK, &unlocked) || (size.ws_row && ioctl(master, TIOCSWINSZ, &size)))
-        return -errno;
-    return keep_fd(plan, op->slot[3], or_errno(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)));
 }
