@@ -34,6 +34,9 @@ enum kb_op_code {
     KB_OP_PTY_INSIDE, /* the same by the device text[0] beneath the root slot[0] of a container that runs, whose first
                             process is slot[1]: the terminal -> slot[2], its other side -> slot[3]. A child does it;
                             where that cannot be killed the container is, and its v2 group slot num[2] - 1 (0: none) */
+    KB_OP_SHARE_MEMORY, /* a copy of what is mounted on /dev/shm of the container with the token text[0], which must be
+                            a tmpfs -> slot[3]; its first process -> slot[1]. Its ids are shown as num[0] others (0: as
+                            they are), users from num[1] and groups from num[2] on */
 
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */

@@ -45,7 +45,7 @@ def _steps(config: Config, target: Target, places: Container[str]) -> Iterator[S
     if workshop:  # before Linux 6.15 nothing can be attached to what is attached nowhere
         yield steps.AttachInWorkshop(ROOT, _PLACE)
     for number, mount in wanted:
-        yield from compile_root.bind_clone(number, mount, target)
+        yield from compile_root.bind_clone(number, mount, config, target)
         is_folder, _ = target.sources[mount.source]
         kind = steps.FOLDER if is_folder else steps.FILE
         title = f"bind {mount.source}"

@@ -370,4 +370,11 @@ CATALOGUE = (
         f"{KERNEL}/test_run_options.py::test_namespaces",
         f"{KERNEL}/test_run_options.py::test_the_machines_processes_can_be_seen_and_not_harmed",
     ),
+    tested(
+        "K15", "Of a container whose IPC is shared others get its memory, with their own ids, and nothing else.",
+        f"{KERNEL}/test_shared_memory.py::test_one_that_does_not_share",
+        f"{KERNEL}/test_shared_memory.py::test_something_else_in_its_place",
+        f"{KERNEL}/test_shared_memory.py::test_devices_in_its_place_do_not_work",
+        f"{FUSE}::test_a_shared_memory_that_never_answers",
+    ),
 )  # fmt: skip

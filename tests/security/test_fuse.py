@@ -115,6 +115,18 @@ def test_a_folder_that_never_answers(serve: Serve, unharmed: Callable[[], None])
     unharmed()
 
 
+def test_a_shared_memory_that_never_answers(
+    keep: Keep, serve: Serve, busybox_image: str, unharmed: Callable[[], None]
+) -> None:
+    """Who would join it is told so; the container that has such a thing is not there any more."""
+    container = serve("/dev/shm", "file", fuse_server.STATFS, ipc="shareable", **MACHINES_IDS)
+    with pytest.raises(StartError, match="share the memory"):
+        keep(image=busybox_image, name="joins", ipc=f"container:{container.name}")
+    assert container.wait() == 137
+    container.box.containers.get("joins").remove()
+    unharmed()
+
+
 def test_a_program_that_answers(serve: Serve, unharmed: Callable[[], None]) -> None:
     """Who means well has no trouble."""
     container = serve("/own", "file")

@@ -135,7 +135,8 @@ int run_ops(struct plan *plan, int first, int count);
 int run_every_op(struct plan *plan, int first, int count);
 void plan_close(struct plan *plan);
 
-/* files.c, mounts.c, terminal.c, process.c, network.c, outbound.c, userns.c, ending.c: one function an operation */
+/* files.c, mounts.c, terminal.c, memory.c, process.c, network.c, outbound.c, userns.c, ending.c: one function for each
+ * operation */
 #define OPERATION(name) int name(struct plan *plan, const struct kb_op *op)
 OPERATION(op_open);
 OPERATION(op_mkdir);
@@ -162,6 +163,7 @@ OPERATION(op_umount);
 OPERATION(op_propagation);
 OPERATION(op_pty_peer);
 OPERATION(op_pty_inside);
+OPERATION(op_share_memory);
 OPERATION(op_take_netns);
 OPERATION(op_give_netns);
 OPERATION(op_netlink);
@@ -236,6 +238,9 @@ bool watchdog_bit(unsigned int before); /* whether the child had to be killed si
 
 /* ending.c */
 void record_add(uint32_t key, const void *bytes, size_t size);
+
+/* userns.c */
+int userns_make(const char *users, const char *groups); /* a descriptor of a new one with these maps */
 
 /* namespaces.c */
 int namespaces_open(bool rootless);

@@ -29,6 +29,7 @@ static int (*const actions[KB_OP_END])(struct plan *, const struct kb_op *) = {
     [KB_OP_PROPAGATION] = op_propagation,
     [KB_OP_PTY_PEER] = op_pty_peer,
     [KB_OP_PTY_INSIDE] = op_pty_inside,
+    [KB_OP_SHARE_MEMORY] = op_share_memory,
     [KB_OP_TAKE_NETNS] = op_take_netns,
     [KB_OP_GIVE_NETNS] = op_give_netns,
     [KB_OP_NETLINK] = op_netlink,

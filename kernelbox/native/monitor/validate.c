@@ -34,6 +34,7 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_PROPAGATION] = INSIDE,
     [KB_OP_PTY_PEER] = OUTSIDE | INSIDE,
     [KB_OP_PTY_INSIDE] = OUTSIDE,
+    [KB_OP_SHARE_MEMORY] = OUTSIDE,
     [KB_OP_TAKE_NETNS] = OUTSIDE,
     [KB_OP_GIVE_NETNS] = LAST,
     [KB_OP_OUTBOUND] = OUTSIDE,
@@ -94,6 +95,8 @@ static bool slots_fit(const struct kb_request *head, const struct kb_op *op, int
         for (int i = 0; i < 4; i++)
             if (is_shared(op->slot[i]))
                 return false;
+    if (op->code == KB_OP_SHARE_MEMORY && (is_shared(op->slot[1]) || op->slot[1] == KB_NO_SLOT))
+        return false;
     bool fills_third = op->code == KB_OP_PROCESS || op->code == KB_OP_PTY_INSIDE;
     bool fills = is_shared(op->slot[3]) || (fills_third && is_shared(op->slot[2])) ||
                  (op->code == KB_OP_FSMOUNT && is_shared(op->slot[0]));
@@ -129,6 +132,7 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     switch (op->code) {
     case KB_OP_WRITE: return op->text[0] && bytes_fit(head, op->text[1], op->num[0], 1);
     case KB_OP_SETXATTR: return op->text[0] && op->text[1] && bytes_fit(head, op->text[2], op->num[0], 1);
+    case KB_OP_SHARE_MEMORY:
     case KB_OP_PROCESS: return bytes_fit(head, op->text[0], 32, 1);
     case KB_OP_PTY_INSIDE: return op->text[0] && op->num[2] <= KB_SLOTS;
     case KB_OP_NETLINK: return bytes_fit(head, op->text[0], op->num[0], 1);
