@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -161,9 +162,12 @@ class Storage(Closing):
         """Whether an engine's store has the same content, and that file has a second name here now."""
         with contextlib.suppress(OSError, BlobNotFound):  # of another file system, or without links: then it is twice
             if self._shared is not None and self._shared.size(digest) == size:
-                place = self.blobs.path(digest)
-                held_files.make_folder(place.parent)
-                os.link(self._shared.path(digest), place)
+                place, fresh = self.blobs.path(digest), self.blobs.folder / "new" / secrets.token_hex(16)
+                for folder in (place.parent, fresh.parent):
+                    held_files.make_folder(folder)
+                os.link(self._shared.path(digest), fresh)
+                os.rename(fresh, place)
+                fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are the same file already
                 held_files.sync_folder(place.parent)
                 return True
         return False
