@@ -144,7 +144,7 @@ class Authorization:
         same = self._origin.scheme == "http" and there.host == self._origin.host
         if there.scheme != "https" and not loopback and not same:
             raise RegistryError(f"{self._origin} sends for tokens to {without_query(realm)}, which is not encrypted")
-        if there.loopback and not loopback:
+        if there.inward and not loopback:
             raise RegistryError(f"{self._origin} sends for tokens to {there}, which is this machine: nothing is sent")
         return there
 

@@ -1,9 +1,9 @@
 """Images in the state file: a row for each, one for each name that it has, and one for each piece of content and each
 layer that somebody wants to be kept.
 
-The functions here are parts of somebody's transaction. Who wants something kept is its owner: an image (by its id), a
-pull that is running ("lease/..."), a repository of a registry ("registry/..."). What nobody owns may be removed, and is
-only removed within a transaction: so what was there when an owner's row was made stays.
+The functions here are parts of somebody's transaction. Who wants something kept is its owner: an image (by its id) or a
+pull that is running ("lease/..."). What nobody owns may be removed, and is only removed within a transaction: so what
+was there when an owner's row was made stays.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ class LayerUse:
     size: int
 
 
-def get(cursor: sqlite3.Cursor, identity: str) -> ImageRecord | None:
-    """By its whole id; None where there is none, or a FORGOTTEN one."""
-    found = _select(cursor, "id = ? AND status = ?", (identity, READY))
-    return found[0] if found else None
+def get(cursor: sqlite3.Cursor, identity: str, *, forgotten: bool = False) -> ImageRecord | None:
+    """By its whole id; None where there is none, or a FORGOTTEN one unless that will do too."""
+    found = _select(cursor, "id = ?", (identity,))
+    return found[0] if found and (forgotten or found[0].status == READY) else None
 
 
 def by_prefix(cursor: sqlite3.Cursor, prefix: str) -> list[ImageRecord]:

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import DEADLINE
 
 from kernelbox.linux import pty
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("store")]
 
-SECONDS = 20.0
+SECONDS = 2 * DEADLINE
 
 
 class Terminal:
