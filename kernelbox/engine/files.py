@@ -28,15 +28,33 @@ if TYPE_CHECKING:
     from kernelbox.engine.container import Container
 
 _PERMISSIONS = 0o777
+_KERNEL_S = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue")
 
 __all__ = ["changed", "read", "root_of", "stat", "write"]
 
 
 def read(container: Container, path: str, *, whole: bool = False) -> Generator[bytes, None, None]:
     """A tar archive in pieces; the root stays open until its end. `whole`: what is mounted in the container is left
-    out."""
+    out. The kernel's file systems are copied only where they are asked for, as those of a container that does not run
+    are not there."""
     with root_of(container, mounts=not whole) as (root, ids):
-        yield from tar_out.pack(root, path, ids=ids, one_file_system=whole)
+        closed = frozenset() if whole else _kernels(container, root)
+        yield from tar_out.pack(root, path, ids=ids, one_file_system=whole, closed=closed)
+
+
+def _kernels(container: Container, root: int) -> frozenset[int]:
+    """Which file systems (st_dev) tell what the kernel knows, and hold no files."""
+    if not container.record.living:
+        return frozenset()
+    found = set()
+    for mount in container.folder.config().mounts:
+        if mount.type in _KERNEL_S or mount.source in ("/proc", "/sys", "/sys/fs/cgroup"):
+            with (
+                contextlib.suppress(KernelBoxError),  # the container has put something else in its place
+                inside.open_inside(root, mount.destination, os.O_PATH) as place,
+            ):
+                found.add(os.fstat(place.fileno()).st_dev)
+    return frozenset(found)
 
 
 def write(container: Container, path: str, archive: BinaryIO, *, copy_owner: bool, keep_kinds: bool) -> None:

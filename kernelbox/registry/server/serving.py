@@ -35,8 +35,8 @@ __all__ = ["Running", "Settings", "registry", "serve"]
 _log = logging.getLogger("kernelbox.registry")
 _http_log = logging.getLogger("kernelbox.registry.http")
 """Of the HTTP library. What clients do wrong is answered, and fills nobody's disk."""
-_http_log.addFilter(lambda record: not record.exc_info or not isinstance(record.exc_info[1], _FAULTS_OF_CLIENTS))
 _FAULTS_OF_CLIENTS = (HttpProcessingError, ConnectionError)
+_http_log.addFilter(lambda record: not record.exc_info or not isinstance(record.exc_info[1], _FAULTS_OF_CLIENTS))
 
 _THROW_AWAY = "kernelbox-registry-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
