@@ -206,11 +206,6 @@ def layers_of(cursor: sqlite3.Cursor, owner: str) -> list[LayerUse]:
     return [LayerUse(Digest.parse(chain_id), size) for chain_id, size in rows]
 
 
-def blobs_of(cursor: sqlite3.Cursor, owner: str) -> list[tuple[Digest, int]]:
-    rows = cursor.execute("SELECT digest, size FROM blob_uses WHERE owner = ? ORDER BY digest", (owner,))
-    return [(Digest.parse(digest), size) for digest, size in rows]
-
-
 def owners(cursor: sqlite3.Cursor, beginning: str) -> list[str]:
     """Those whose name begins so."""
     condition = "WHERE owner >= ? AND owner < ?"
