@@ -33,6 +33,7 @@ LOOKING = {
 }
 FILES = {
     "cp": "copy files out of a container or into one",
+    "commit": "make an image of a container and what it has changed",
     "diff": "what a container has changed of its image's files",
     "export": "all files of a container as a tar archive",
 }
