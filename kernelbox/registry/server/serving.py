@@ -215,7 +215,8 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
                 await site.start()
             except OSError as error:
                 raise RegistryError(
-                    f"could not listen on {listen}: {reason_of(error)}", hint="choose another port"
+                    f"could not listen on {listen}: {os.strerror(error.errno or 0).lower()}",
+                    hint="choose another address",
                 ) from error
             yield _running(runner, host, storage, tls is not None)
         finally:
