@@ -71,13 +71,12 @@ def _links(victim: str) -> Iterator[Named]:
     up = "../" * 40 + victim[1:]
     for name, to in (("absolute", victim), ("relative", up), ("into /proc", f"/proc/self/root{victim}")):
         yield f"written through a link, {name}", Archive().symlink("l", to).add("l/x", b"no"), THROUGH
-    to = Archive().symlink("l", victim)
     yield "a folder made through a link", Archive().symlink("l", victim).folder("l/new"), THROUGH
     yield "a link made through a link", Archive().symlink("l", victim).symlink("l/x", "y"), THROUGH
     yield "a mode set through a link", Archive().symlink("l", victim).folder("l/", 0o777), TAKEN
     yield "a mode set through two links", Archive().symlink("l", victim).folder("l/folder", 0o777), THROUGH
     yield "removed through a link", Archive().symlink("l", victim).add("l/.wh.secret"), THROUGH
-    yield "opaque through a link", to.add("l/.wh..wh..opq"), THROUGH
+    yield "opaque through a link", Archive().symlink("l", victim).add("l/.wh..wh..opq"), THROUGH
     yield "a file over a link", Archive().symlink("l", f"{victim}/secret").add("l", b"own"), TAKEN
     yield "a folder over a link", Archive().symlink("l", victim).folder("l").add("l/x", b"own"), TAKEN
     yield "a FIFO over a link", Archive().symlink("l", f"{victim}/secret").add("l", kind="6"), TAKEN

@@ -8,7 +8,7 @@ import os
 import stat
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from kernelbox.native import ffi, lib
 NAMES = ["a", "b", "c", "d"]
 WHITEOUTS = [".wh.a", ".wh.b", ".wh..wh..opq", ".wh..wh.plnk", ".wh."]
 KINDS = [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
-SECONDS = 10**9
+LARGEST_READ = 1 << 24
 
 
 def paths(most: int = 4) -> st.SearchStrategy[str]:
@@ -60,7 +60,7 @@ def archives(most: int = 25) -> st.SearchStrategy[list[tarfile.TarInfo]]:
     return st.lists(entries(), max_size=most)
 
 
-def pack(path: Path, members: list[tarfile.TarInfo]) -> Path:
+def pack(path: Path, members: Sequence[tarfile.TarInfo]) -> Path:
     """Every file has content of its own, which tells where it is from."""
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for number, member in enumerate(members):
@@ -81,20 +81,20 @@ class Verdict(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What there is to know of one path; `links` are all paths of the same file."""
+    """What there is to know of one path; `links` are all paths of the same file, `content` of a large one its size."""
 
     mode: int
     uid: int
     gid: int
     mtime_ns: int
     device: tuple[int, int]
-    content: bytes
+    content: bytes | int
     xattrs: dict[str, bytes]
     links: tuple[bytes, ...]
 
 
 def options() -> object:
-    return ffi.new("struct kb_layer_options *", {"stop": -1, "most_entries": 10_000, "most_bytes": 1 << 40})
+    return ffi.new("struct kb_layer_options *", {"stop": -1, "most_entries": 10_000, "most_bytes": 1 << 37})
 
 
 def _verdict(outcome: int, result: Any) -> Verdict:
@@ -145,7 +145,7 @@ def _of_inode(image: ErofsImage, inode: Inode, names: list[bytes]) -> Seen:
         inode.gid,
         0 if is_whiteout(inode.mode, device) else inode.mtime_ns,
         device,
-        image.content(inode) if plain else b"",
+        image.content(inode) if plain and inode.size <= LARGEST_READ else inode.size if plain else b"",
         inode.xattrs,
         tuple(sorted(names)) if len(names) > 1 else (),
     )
@@ -170,9 +170,9 @@ def _walk(folder: bytes) -> Iterator[bytes]:
 
 def _of_path(path: bytes, about: os.stat_result, names: list[bytes]) -> Seen:
     kind = stat.S_IFMT(about.st_mode)
-    content = b""
+    content: bytes | int = b""
     if kind == stat.S_IFREG:
-        content = Path(os.fsdecode(path)).read_bytes()
+        content = Path(os.fsdecode(path)).read_bytes() if about.st_size <= LARGEST_READ else about.st_size
     elif kind == stat.S_IFLNK:
         content = os.readlink(path)
     device = (os.major(about.st_rdev), os.minor(about.st_rdev))
@@ -189,3 +189,9 @@ def _of_path(path: bytes, about: os.stat_result, names: list[bytes]) -> Seen:
         xattrs,
         tuple(sorted(names)) if len(names) > 1 else (),
     )
+
+
+def write_what_is_taken(members: list[tarfile.TarInfo], archive: Path, image: Path) -> None:
+    """The image of those of the entries that are not refused."""
+    while (verdict := write_erofs(pack(archive, members), image)).outcome:
+        del members[verdict.entries - 1]

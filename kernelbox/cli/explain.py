@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from kernelbox.cli import launch_table
+from kernelbox.cli.caller import engine
 from kernelbox.cli.request import EXPLAIN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
 from kernelbox.engine.container import Container
@@ -24,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     with flags_named():
         request = read("explain", words, EXPLAIN_OPTIONS)
         if request is not None:
-            with Engine() as box:
+            with engine() as box:
                 if "plan" in request.own:
                     return _show_plan(box, request)
                 kept = None if request.command or request.given else _kept(box, request.image)

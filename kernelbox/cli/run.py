@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from kernelbox.cli.caller import engine
 from kernelbox.cli.request import RUN_OPTIONS, Request, flags_named, read
 from kernelbox.cli.session import Session
-from kernelbox.engine.engine import Engine
 
 __all__ = ["main"]
 
@@ -29,7 +29,7 @@ def _run(request: Request) -> int:
         from kernelbox.cli import run_kept
 
         return run_kept.run(request)
-    with Engine() as box:
+    with engine() as box:
         session = Session(box, request)
         try:
             return session.run()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from kernelbox.cli.caller import engine
 from kernelbox.cli.failures import say
 from kernelbox.cli.keys import DetachKeys
 from kernelbox.cli.request import Request
 from kernelbox.cli.watching import watch
 from kernelbox.engine.container import Container
-from kernelbox.engine.engine import Engine
 from kernelbox.errors import InvalidOption, KernelBoxError
 
 __all__ = ["run"]
@@ -22,7 +22,7 @@ def run(request: Request) -> int:
         raise InvalidOption(
             "--timeout: nobody waits for a container in the background", hint="leave out --timeout or -d"
         )
-    with Engine() as box:
+    with engine() as box:
         given = {name: value for name, value in request.given.items() if name not in ("name", "timeout")}
         container = box.containers.create(
             request.image,

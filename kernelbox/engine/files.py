@@ -84,7 +84,8 @@ def changed(container: Container) -> list[changes.Change]:
         return []
     rootless = container.box.opened().rootless
     with contextlib.ExitStack() as opened:
-        lowers = [_open(layer.path, opened) for layer in image.layers if layer.path]
+        folder_of = container.box.opened().kernel.layers.folder_of
+        lowers = [_open(os.fspath(folder_of(layer)), opened) for layer in image.layers if layer.path]
         upper = _open(str(container.folder.path / "upper"), opened)
         found = changes.changes(upper, lowers, userxattr=rootless)
         keeps_id = container.record.options.get("userns") == "keep-id"

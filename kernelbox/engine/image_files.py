@@ -53,15 +53,7 @@ def load(box: Engine, source: Source, platform: str | Platform | None) -> list[I
         found = image_archive.images_in(members, wanted, own_platform())
         if not found:
             raise InvalidContent("there is no image in this archive")
-        return [install(box, each.manifest, _names(each.names), action="load") for each in found]
-
-
-def _names(texts: Sequence[str]) -> list[Reference]:
-    """Raises InvalidContent for what an archive calls an image and nobody could."""
-    try:
-        return [reference.parse(text) for text in texts]
-    except InvalidOption as error:
-        raise InvalidContent(f"the archive has an image by a wrong name: {error.message}", hint=error.hint) from error
+        return [install(box, each.manifest, list(each.names), action="load") for each in found]
 
 
 def save(box: Engine, names: Sequence[str], output: IO[bytes] | str | Path) -> None:

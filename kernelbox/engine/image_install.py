@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelbox.engine.image import Image, ImageLayer, Stored
@@ -23,10 +24,10 @@ from kernelbox.runtime.setup import TRASH
 from kernelbox.runtime.steps.ending import Sweep
 from kernelbox.store.image_rows import ImageRecord
 from kernelbox.store.image_store import ImageStore
-from kernelbox.store.layer_forms import tree_form
+from kernelbox.store.layer_forms import best_form, tree_form
 from kernelbox.store.layer_pipe import LayerSource
-from kernelbox.store.layer_tree import Owners
-from kernelbox.store.layers import Layer, Layers
+from kernelbox.store.layer_work import Owners
+from kernelbox.store.layers import TREE, Layer, LayerForm, Layers
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
@@ -46,7 +47,12 @@ def open_store(box: Engine) -> ImageStore:
     def sweep(name: str) -> None:
         box.opened().monitor.carry_out(Plan((Sweep(name, TRASH, TRASH),)))
 
-    form = tree_form(rootless=rootless, owners=Owners(one=rootless))
+    def form(folder: Path) -> LayerForm:
+        features, owners = box.opened().kernel.features, Owners(one=rootless)
+        if features.detached_clone and features.overlay_by_fd:  # what is mounted once can be sent along with each start
+            return best_form(folder, rootless=rootless, owners=owners)
+        return tree_form(rootless=rootless, owners=owners)
+
     layers = Layers(box.paths.layers, box.paths.trash, sweep, form)
     return ImageStore(box.containers.state, box.paths, layers, sweep)
 
@@ -97,7 +103,7 @@ def image_of(box: Engine, record: ImageRecord) -> Image:
     if document.platform.os.lower() != "linux":
         raise NotSupported(f"the image {record.short_id} is for {document.platform}: only those for Linux run here")
     layers = tuple(
-        ImageLayer(os.fspath(each.path), erofs=each.form != "tree") for each in reversed(store.layers_of(record))
+        ImageLayer(os.fspath(each.path), erofs=each.form != TREE) for each in reversed(store.layers_of(record))
     )
     known = Stored(box.images, record, document)
 

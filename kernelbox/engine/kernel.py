@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from kernelbox.engine.layer_mounts import LayerMounts
 from kernelbox.linux import cgroups, devices, seccomp
 from kernelbox.linux.features import Features, probe
 from kernelbox.native import check as check_native
@@ -38,16 +39,18 @@ class _Program(int):
 
 
 class Kernel:
-    """Keeps device programs until `close`. Safe for several threads."""
+    """Keeps device programs and mounted layers until `close`. Safe for several threads."""
 
     def __init__(self) -> None:
         self.hierarchy = cgroups.detect()
         self.features: Features = probe()
+        self.layers = LayerMounts()
         self._programs: OrderedDict[tuple[devices.Rule, ...], _Program] = OrderedDict()
         self._can_map: dict[int, bool] = {}
         self._mutex = threading.Lock()
 
     def close(self) -> None:
+        self.layers.close()
         while self._programs:
             self._programs.popitem()[1].close()
 
@@ -65,7 +68,7 @@ class Kernel:
             self._programs.move_to_end(rules)
             return program
 
-    def can_map(self, path: str, userns: int) -> bool:
+    def can_map(self, path: str | os.PathLike[str], userns: int) -> bool:
         """Whether ids can be mapped on the file system at `path` (mount_setattr(2), MOUNT_ATTR_IDMAP): tried, then
         kept."""
         device = os.stat(path).st_dev
@@ -75,7 +78,7 @@ class Kernel:
         return known
 
 
-def _try_map(path: str, userns: int) -> bool:
+def _try_map(path: str | os.PathLike[str], userns: int) -> bool:
     tree = lib.kb_open_tree(lib.AT_FDCWD, os.fsencode(path), lib.OPEN_TREE_CLONE)
     if tree < 0:
         return False

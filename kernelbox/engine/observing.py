@@ -73,6 +73,8 @@ def sizes(container: Container) -> inspect.Sizes:
         return inspect.Sizes(changed, changed)
     if image.bundle:  # written to in place
         return inspect.Sizes(0, folder_size(Path(image.root)))
+    if image.stored:
+        return inspect.Sizes(changed, changed + image.size)
     layers = [Path(layer.path) for layer in image.layers if layer.path not in ("", "/")]
     return inspect.Sizes(changed, changed + sum(map(folder_size, layers)))
 

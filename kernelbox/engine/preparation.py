@@ -15,6 +15,7 @@ from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.image import Image
 from kernelbox.engine.init_program import INIT
 from kernelbox.engine.kernel import Kernel, device_rules, limits_of, seccomp_code
+from kernelbox.engine.layer_mounts import LayerMount
 from kernelbox.engine.machine import Machine, this_machine
 from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_files import own_files, without_place
@@ -62,15 +63,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One container, ready to be launched. `program` is its loaded device filter, `mapped` the folders whose mounts
-    with mapped ids are sent along: (name of the descriptor, path)."""
+    """One container, ready to be launched. `program` is its loaded device filter, `mapped` the folders and mounts that
+    are sent along, with mapped ids where the container has ids of its own: (name of the descriptor, path)."""
 
     info: ContainerInfo
     config: Config
     encoded: EncodedPlan
     target: Target
     program: int
-    mapped: tuple[tuple[str, str], ...]
+    mapped: tuple[tuple[str, str | LayerMount], ...]
     limits: LimitsReport
     locks: tuple[int, ...] = ()
     """What its monitor holds for it beside its ids: the volumes that it has."""
@@ -78,7 +79,7 @@ class Prepared:
     def descriptors(self, taken: IdRange | None, standard_input: int, userns: int, process: int = -1) -> list[int]:
         """What the plan names, in its order. `userns` is a bundle's own user namespace, `process` that of a container
         that runs already."""
-        found = {name: taken.mapped(path) for name, path in self.mapped} if taken else {}
+        found = {name: taken.mapped(path) if taken else _plain(path) for name, path in self.mapped}
         found |= {f"volume {number}": lock for number, lock in enumerate(self.locks)}
         found |= {"devices": self.program, "stdin": standard_input, "userns": userns, PROCESS: process}
         if taken:
@@ -146,7 +147,7 @@ def prepare(
     files |= own_account.account_files(accounts) if accounts else {}
     left_out = without_place(image, files) if rootless else ()
     files = {path: content for path, content in files.items() if path not in left_out}
-    mapped = _mapped(rootfs, home)
+    mapped = _mapped(kernel, image, rootfs, home)
     sources = _sources(kernel, config, taken, placed)
     name = kept.name if kept else options.name or f"run-{identity[:8]}"
     target = Target(
@@ -185,7 +186,7 @@ def prepare(
     return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes), placed.locks)
 
 
-def _sent(target: Target, null: bool, mapped: Sequence[tuple[str, str]]) -> list[str]:
+def _sent(target: Target, null: bool, mapped: Sequence[tuple[str, object]]) -> list[str]:
     """What is sent along, in the order in which the plan counts it; `null` is a standard input with nothing in it."""
     wanted = {"userns": target.userns == "userns", **dict.fromkeys(target.held, True)}
     wanted |= {"devices": target.device_filter != NONE, "stdin": null}
@@ -349,8 +350,9 @@ def _rootfs(kernel: Kernel, home: Path, image: Image, taken: IdRange | None) -> 
     by_descriptor = kernel.features.overlay_by_fd  # by path, a mount is used up
     layers = []
     for each in image.layers:
-        mapped = taken is not None and _can_map(kernel, each.path, userns)
-        layers.append(Layer(each.path, each.source, mapped, given=mapped and bool(each.path) and by_descriptor))
+        mapped = taken is not None and (each.erofs or _can_map(kernel, each.path, userns))
+        given = each.erofs or (mapped and bool(each.path) and by_descriptor)
+        layers.append(Layer(each.path, each.source, mapped, given=given))
     # What is copied up from a layer without mapped ids has ids that a mapped upper layer does not know (EOVERFLOW).
     upper = taken is not None and not _has_foreign(layers) and kernel.can_map(str(home), userns)
     return Rootfs(tuple(layers), upper_mapped=upper, scratch_given=upper and by_descriptor)
@@ -361,8 +363,17 @@ def _has_foreign(layers: Sequence[Layer]) -> bool:
     return any(layer.path and not layer.mapped for layer in layers)
 
 
-def _mapped(rootfs: Rootfs, home: Path) -> tuple[tuple[str, str], ...]:
-    given = [(layer_name(number), layer.path) for number, layer in enumerate(rootfs.layers) if layer.given]
+def _plain(path: str | LayerMount) -> int:
+    assert isinstance(path, LayerMount)  # a folder is only sent along for its mapped ids
+    return path.fileno()
+
+
+def _mapped(kernel: Kernel, image: Image, rootfs: Rootfs, home: Path) -> tuple[tuple[str, str | LayerMount], ...]:
+    given = [
+        (layer_name(number), kernel.layers.folder_of(image.layers[number]))
+        for number, layer in enumerate(rootfs.layers)
+        if layer.given
+    ]
     if rootfs.scratch_given:
         given.append((SCRATCH, str(home)))
     return tuple(given)

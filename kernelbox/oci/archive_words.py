@@ -1,12 +1,12 @@
 """The documents of image archives and folders: OCI's image layout (image-spec v1.1, image-layout.md) and what
-`docker save` writes (`manifest.json`, `repositories`). Values only; whoever reads files is elsewhere.
+`docker save` writes (`manifest.json`). Values only; whoever reads files is elsewhere.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import field
 
 from kernelbox.errors import InvalidContent, InvalidOption
@@ -23,23 +23,19 @@ __all__ = [
     "LAYOUT",
     "LAYOUT_FILE",
     "REF_NAME",
-    "REPOSITORIES_FILE",
     "SAVED_FILE",
     "SavedImage",
     "blob_path",
     "check_layout",
     "name_of",
     "named",
-    "parse_repositories",
     "parse_saved",
-    "written_repositories",
     "written_saved",
 ]
 
 LAYOUT_FILE = "oci-layout"
 INDEX_FILE = "index.json"
 SAVED_FILE = "manifest.json"
-REPOSITORIES_FILE = "repositories"
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """What `oci-layout` holds."""
@@ -65,7 +61,7 @@ def check_layout(raw: bytes) -> None:
     """Raises InvalidContent where `oci-layout` names a version that nothing here knows."""
     found = content.decode(_Layout, content.load(raw, LAYOUT_FILE, 4096), LAYOUT_FILE)
     if not re.fullmatch(r"1\.\d{1,4}\.\d{1,4}", found.image_layout_version, re.ASCII):
-        raise InvalidContent(f"{LAYOUT_FILE}: version {found.image_layout_version[:40]!r}, and 1.0.0 is what is read")
+        raise InvalidContent(f"{LAYOUT_FILE}: version {found.image_layout_version[:40]!r} is unknown: 1.0.0 is")
 
 
 def blob_path(digest: Digest) -> str:
@@ -115,11 +111,12 @@ def parse_saved(raw: bytes) -> tuple[SavedImage, ...]:
     documents = content.load_list(raw, SAVED_FILE, MAX_BYTES)
     if len(documents) > MAX_IMAGES:
         raise InvalidContent(f"{SAVED_FILE}: {len(documents)} images, and {MAX_IMAGES} is the most")
-    return tuple(_saved(each, f"{SAVED_FILE}: [{number}]") for number, each in enumerate(documents))
+    return tuple(_saved(each, f"[{number}]") for number, each in enumerate(documents))
 
 
-def _saved(document: object, where: str) -> SavedImage:
-    found = content.decode(_Saved, document, where)
+def _saved(document: object, place: str) -> SavedImage:
+    found = content.decode(_Saved, document, SAVED_FILE, place)
+    where = f"{SAVED_FILE}: {place}"
     if len(found.layers) > MAX_LAYERS:
         raise InvalidContent(f"{where}: {len(found.layers)} layers, and {MAX_LAYERS} is the most")
     for path in (found.config, *found.layers):
@@ -142,27 +139,6 @@ def _name(text: str, where: str) -> Reference:
 def written_saved(images: Iterable[SavedImage]) -> bytes:
     """`manifest.json`, the names as Docker writes them."""
     return content.written([
-        {"Config": each.config, "RepoTags": [name.familiar for name in each.names], "Layers": list(each.layers)}
+        {"Config": each.config, "RepoTags": [name.familiar for name in each.names] or None, "Layers": list(each.layers)}
         for each in images
     ])  # fmt: skip
-
-
-def parse_repositories(raw: bytes) -> dict[Reference, str]:
-    """`repositories` of an archive: names, and the id of the uppermost layer of each. Raises InvalidContent."""
-    found: dict[Reference, str] = {}
-    for repository, tags in content.load(raw, REPOSITORIES_FILE, MAX_BYTES).items():
-        if not isinstance(tags, dict):
-            raise InvalidContent(f"{REPOSITORIES_FILE}: {repository[:100]!r}: expected an object")
-        for tag, layer in tags.items():
-            if not isinstance(layer, str) or not re.fullmatch("[0-9a-f]{64}", layer):
-                raise InvalidContent(f"{REPOSITORIES_FILE}: {repository[:100]!r}: expected the id of a layer")
-            found[_name(f"{repository}:{tag}", REPOSITORIES_FILE)] = layer
-    return found
-
-
-def written_repositories(layers: Mapping[Reference, str]) -> bytes:
-    """`repositories`, from names and the id of the uppermost layer of each."""
-    found: dict[str, dict[str, str]] = {}
-    for name, layer in layers.items():
-        found.setdefault(name.familiar_name, {})[name.tag] = layer
-    return content.written(found)

@@ -70,8 +70,10 @@ def load_any(document: bytes | str, what: str) -> object:
         raise InvalidOption(f"{what}: {error.message}") from None
     except RecursionError:
         raise InvalidOption(f"{what}: nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both are
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidOption(f"{what}: not JSON: {error}") from None
+    except ValueError:  # the interpreter's own bound
+        raise InvalidOption(f"{what}: a number of thousands of digits") from None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -140,7 +140,7 @@ def _ending(subject: Descriptor | None, annotations: Mapping[str, str] | None) -
 class _Document:
     """What both have; the lists are read by hand, so that errors count their members."""
 
-    schema_version: int = 0
+    schema_version: int
     media_type: str = ""
     artifact_type: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -176,7 +176,7 @@ def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
 
 
 def _refuse_schema_1(document: Mapping[str, object], said: str) -> None:
-    if said in types.DOCKER_SCHEMA_1 or document.get("schemaVersion") == 1:
+    if said in types.DOCKER_SCHEMA_1 or str(document.get("schemaVersion")) == "1":
         raise InvalidContent(
             "manifest: of Docker's schema 1, which nothing verifies any more",
             hint="push the image again with any Docker of this decade",

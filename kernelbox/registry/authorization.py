@@ -89,7 +89,9 @@ class Authorization:
             challenge = _usable(parse(response.header("WWW-Authenticate")))
             if challenge is None:
                 return ""
-            self._challenge = challenge
+            # What this one request needs is not what the next one does.
+            lasting = {name: value for name, value in challenge.parameters.items() if name != "scope"}
+            self._challenge = Challenge(challenge.scheme, lasting)
             if challenge.scheme == "bearer":
                 had = self._tokens.get(wanted)
                 if had is not None and refused == f"Bearer {had.text}":

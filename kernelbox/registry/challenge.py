@@ -29,10 +29,10 @@ class Challenge:
 
 
 def parse(header: str) -> tuple[Challenge, ...]:
-    """The challenges of a header, in their order, up to where it makes no sense any more."""
-    found = []
+    """The challenges of a header, in their order, up to where it makes no sense any more; none of one without end."""
+    found: list[Challenge] = []
     at = 0
-    text = header[:_LONGEST]
+    text = header if len(header) <= _LONGEST else ""
     while scheme := _SCHEME.match(text, at):
         at = scheme.end()
         parameters: dict[str, str] = {}

@@ -17,7 +17,7 @@ from kernelbox.oci import media_types, reference, referrers
 from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.reference import Reference
-from kernelbox.registry import configuration, endpoint, listing
+from kernelbox.registry import configuration, endpoint, listing, search
 from kernelbox.registry.authorization import pull_scope, push_scope
 from kernelbox.registry.configuration import Configuration
 from kernelbox.registry.credentials import Credentials, Keyring
@@ -25,6 +25,7 @@ from kernelbox.registry.download import stream
 from kernelbox.registry.endpoint import Endpoint
 from kernelbox.registry.progress import COMPLETE, EXISTS, MOUNTED
 from kernelbox.registry.retry import Retry
+from kernelbox.registry.search import Found
 from kernelbox.registry.session import Ask, Session
 from kernelbox.registry.stop import Stop
 from kernelbox.registry.transport import Response, Transport
@@ -215,6 +216,16 @@ class Client:
             if len(entries) > listing.MOST_NAMES:
                 raise RegistryError(f"could not {what}: there is no end to them")
         return referrers.of_type(tuple(entries), artifact_type)
+
+    def search(self, registry: str, words: str, most: int = 25) -> tuple[Found, ...]:
+        """Repositories of a registry, at most so many, in the registry's order. Raises NotSupported where it offers
+        nothing of the kind."""
+        try:
+            return search.of_index(self._session(endpoint.of_search(registry, self._settings)), words, most)
+        except RegistryError as error:
+            if error.http_status not in (404, 405) or registry == reference.DEFAULT_REGISTRY:
+                raise
+        return search.of_catalog(self.catalog(registry), words, most, registry)
 
     def _kept_list(self, found: Reference, subject: Digest, stop: Stop | None = None) -> tuple[Descriptor, ...]:
         """What clients have put down where the registry keeps no list."""

@@ -10,7 +10,7 @@ from kernelbox.oci.value import frozen
 from kernelbox.registry.configuration import Configuration, RegistrySettings
 from kernelbox.registry.origin import is_loopback
 
-__all__ = ["Endpoint", "mirrors_of", "of_registry"]
+__all__ = ["Endpoint", "mirrors_of", "of_registry", "of_search"]
 
 
 @frozen
@@ -48,6 +48,14 @@ def mirrors_of(registry: str, configuration: Configuration) -> tuple[Endpoint, .
         name = reference.DEFAULT_REGISTRY if parts.netloc in reference.DEFAULT_HOSTS else parts.netloc
         found.append(Endpoint(name, parts.netloc, (parts.scheme,), f"{prefix}/" if prefix else "", trust))
     return tuple(found)
+
+
+def of_search(registry: str, configuration: Configuration) -> Endpoint:
+    """Where it is searched: the default registry has another host for that."""
+    found = of_registry(registry, configuration)
+    if registry != reference.DEFAULT_REGISTRY:
+        return found
+    return Endpoint(found.name, urlsplit(reference.CREDENTIALS_KEY).netloc, found.schemes, "", found.trust)
 
 
 def _trust(settings: RegistrySettings) -> bool | str:

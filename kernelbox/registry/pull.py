@@ -176,7 +176,7 @@ def _fetch(
     """The blob comes into the store, from the first source that has what it should be. Raises as `pull`."""
     failure: KernelBoxError | None = None
     waiting = list(client.sources(reference.registry))
-    with blobs.partial(descriptor.digest, descriptor.size) as writer:
+    with blobs.partial(descriptor.digest, descriptor.size, stop.check) as writer:
         while waiting:
             source, begun = waiting.pop(0), writer.offset
             try:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import requests
 from requests import exceptions
+from requests.exceptions import BaseHTTPError  # type: ignore[attr-defined]  # what a connection raises beneath it
 
 from kernelbox.errors import RegistryError
 from kernelbox.oci.value import frozen
@@ -61,8 +62,6 @@ class Response:
     """What came back: the headers at once, the body while it is read. Close it, or use it as a block."""
 
     def __init__(self, response: requests.Response, url: str) -> None:
-        # What is compressed is the content itself: what its digest was taken of has to arrive.
-        response.raw.headers.pop("content-encoding", None)
         self._response = response
         self.url = url
 
@@ -86,12 +85,12 @@ class Response:
         return self.header("Content-Type").partition(";")[0].strip().lower()
 
     def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-        """The body as it comes. Raises Passing where the connection breaks or stalls."""
+        """The body as it comes, and as it was sent: what is compressed is the content itself. Raises Passing where the
+        connection breaks or stalls."""
         with _explained(self.url):
-            try:
-                yield from self._response.iter_content(size)
-            except exceptions.SSLError as error:
-                raise exceptions.ConnectionError(error) from error  # it was trusted, and is broken
+            # Not iter_content: it waits until so much is there, and forgets it where the connection breaks before.
+            while piece := self._response.raw.read1(size, decode_content=False):
+                yield piece
 
     def read(self, most: int) -> bytes:
         """All of the body. Raises RegistryError for one that is longer, Passing."""
@@ -169,11 +168,11 @@ def _authorities() -> bool | str:
 def _explained(url: str) -> Iterator[None]:
     try:
         yield
-    except exceptions.RequestException as error:
+    except (exceptions.RequestException, BaseHTTPError) as error:
         raise _sentence(url, error) from error
 
 
-def _sentence(url: str, error: exceptions.RequestException) -> RegistryError:
+def _sentence(url: str, error: Exception) -> RegistryError:
     origin = Origin.of(url)
     if isinstance(error, exceptions.SSLError):
         hint = "name its certificate authority (ca) in registries.toml, or call the registry insecure there"
@@ -187,7 +186,7 @@ def _sentence(url: str, error: exceptions.RequestException) -> RegistryError:
         return RegistryError(f"no machine is known by the name of {origin}: {_reason(unknown)}", hint=hint)
     if isinstance(error, exceptions.Timeout) or _cause(error, TimeoutError):
         return Passing(f"{origin} does not answer in time: {_reason(error)}")
-    if isinstance(error, exceptions.ConnectionError | exceptions.ChunkedEncodingError):
+    if isinstance(error, exceptions.ConnectionError | BaseHTTPError):
         return Passing(f"the connection to {origin} broke: {_reason(error)}")
     return RegistryError(f"{origin} could not be asked: {_reason(error)}")
 

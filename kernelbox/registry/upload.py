@@ -103,33 +103,34 @@ class Upload:
     def run(self) -> None:
         """Moves everything that is not there yet. Raises InvalidContent where the registry kept something else,
         Unauthorized, RegistryError."""
-        breaks, in_a_row, unsure = 0, 0, False
+        breaks, in_a_row, unsure, reached = 0, 0, False, 0
         while True:
-            before = self._offset
+            if unsure and not self._still_there():
+                if self._kept():
+                    return
+                self._place = ""
+            if not self._place:
+                self._begin()
+            if self._offset > reached:
+                in_a_row, reached = 0, self._offset
             try:
-                if unsure:
-                    self._where_it_is()
                 if self._go_on():
                     return
+                unsure = False
                 continue
+            except _NotThere as error:
+                failure = Passing(error.message)
             except Passing as error:
                 failure = error
-            except _Forgotten as error:
-                failure, self._place, self._offset = Passing(error.message), "", 0
-                if self._there():
-                    return
-            unsure = bool(self._place)
+            unsure = True
             breaks += 1
-            in_a_row = 1 if self._offset > before else in_a_row + 1
+            in_a_row += 1
             if in_a_row >= self._session.retry.attempts or breaks >= _MOST_BREAKS:
                 raise failure
             self._session.retry.wait(in_a_row, failure, self._stop)
 
     def _go_on(self) -> bool:
-        """One request, or the two that begin and end; whether that was the last."""
-        if not self._place:
-            with self._session.once(self._ask("POST", self._start, (202,)), self._stop) as response:
-                self._begun(response)
+        """One request, tried once; whether it was the last."""
         size = self._descriptor.size
         if self._offset == 0 and size <= max(self._whole, self._least_chunk):
             self._end(size)
@@ -156,13 +157,21 @@ class Upload:
         with self._once(ask) as response:
             check_kept(response, self._descriptor.digest)
 
-    def _where_it_is(self) -> None:
-        """Asks after a broken connection how far it got."""
-        with self._once(self._ask("GET", self._place, (204, 200, 202))) as response:
-            self._next_place(response)
-            said = response.header("Range")
-            self._offset = 0
-            self._reached(said, self._descriptor.size if said else 0)
+    def _begin(self) -> None:
+        with self._session.open(self._ask("POST", self._start, (202,)), self._stop) as response:
+            self._begun(response)
+
+    def _still_there(self) -> bool:
+        """Asks after a broken connection how far it got; whether the registry knows anything of it."""
+        try:
+            with self._session.open(self._ask("GET", self._place, (204, 200, 202)), self._stop) as response:
+                self._next_place(response)
+                said = response.header("Range")
+                self._offset = 0
+                self._reached(said, self._descriptor.size if said else 0)
+                return True
+        except _NotThere:
+            return False
 
     def _reached(self, said: str, most: int) -> None:
         """The registry has what its `Range` says, from 0 up to a byte that it names; or `most`, where it says
@@ -187,7 +196,7 @@ class Upload:
         elif needed:
             raise RegistryError(f"could not {self._what}: the registry does not say where to")
 
-    def _there(self) -> bool:
+    def _kept(self) -> bool:
         """Whether it arrived after all, and only the answer did not."""
         where = f"/v2/{self._repository}/blobs/{self._descriptor.digest}"
         with self._session.open(self._ask("HEAD", where, (200, 404)), self._stop) as response:
@@ -196,8 +205,6 @@ class Upload:
     def _once(self, ask: Ask) -> Response:
         try:
             return self._session.once(ask, self._stop)
-        except _NotThere as error:
-            raise _Forgotten(error.message) from None
         except RegistryError as error:
             if error.http_status == 416:  # it is somewhere else than we thought
                 raise Passing(error.message, http_status=416, code=error.code) from error
@@ -224,10 +231,6 @@ class Upload:
 
 class _NotThere(NotFound):
     """The registry knows nothing of an upload."""
-
-
-class _Forgotten(NotFound):
-    """An upload has to be begun anew."""
 
 
 def check_kept(response: Response, digest: Digest) -> None:

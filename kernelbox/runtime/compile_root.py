@@ -154,7 +154,8 @@ def image_steps(target: Target) -> Iterator[Step]:
         )
         return
     for number, layer in enumerate(layers):
-        yield _layer(number, layer, target, by_path)
+        if not layer.given:
+            yield _layer(number, layer, target, by_path)
     options: tuple[tuple[str, str | None], ...] = (("source", "kernelbox"),)
     options += (("userxattr", None),) if target.rootless else ()
     names = tuple(layer_name(number) for number in range(len(layers)))

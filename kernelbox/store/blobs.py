@@ -21,6 +21,7 @@ from kernelbox.linux.descriptor import Descriptor
 from kernelbox.oci.digest import ALGORITHMS, Digest
 from kernelbox.store import held_files
 from kernelbox.store.blob_writer import BlobWriter
+from kernelbox.store.held_files import Waiting
 
 __all__ = ["Blobs"]
 
@@ -97,13 +98,14 @@ class Blobs:
         except OSError as error:
             raise held_files.disk_error(f"keep {digest} in {self._folder}", error) from error
 
-    def partial(self, digest: Digest, size: int | None = None) -> BlobWriter:
-        """As `writer`, for what somebody may have begun: they are waited for if they still write, and gone on with
-        where they ended if not. What is closed before it is whole stays for the next attempt."""
+    def partial(self, digest: Digest, size: int | None = None, waiting: Waiting | None = None) -> BlobWriter:
+        """As `writer`, for what somebody may have begun: they are waited for if they still write (`waiting` may end
+        that), and gone on with where they ended if not. What is closed before it is whole stays for the next
+        attempt."""
         try:
             self._begin("partial")
             path = self._folder / "partial" / f"{digest.algorithm}-{digest.encoded}"
-            file = held_files.hold(path)
+            file = held_files.hold(path, waiting=waiting)
         except OSError as error:
             raise held_files.disk_error(f"write to {self._folder}", error) from error
         assert file is not None

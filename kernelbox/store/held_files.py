@@ -8,14 +8,31 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kernelbox.errors import StoreError, reason_of
 from kernelbox.linux.descriptor import Descriptor
 
-__all__ = ["disk_error", "hold", "keep_as", "make_folder", "new_file", "share", "sync_folder", "unheld"]
+__all__ = [
+    "Waiting",
+    "disk_error",
+    "hold",
+    "keep_as",
+    "lock",
+    "make_folder",
+    "new_file",
+    "share",
+    "sync_folder",
+    "unheld",
+]
 
+Waiting = Callable[[], object]
+"""Is called again and again while somebody else is waited for; what it raises ends that. Without it only a signal does,
+and only in the main thread."""
+
+_MOMENT_S = 0.005
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,25 +63,36 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder.fileno())
 
 
-def hold(path: Path, *, wait: bool = True) -> Descriptor | None:
+def hold(path: Path, *, wait: bool = True, waiting: Waiting | None = None) -> Descriptor | None:
     """The file, made if there is none, and nobody else's until the descriptor is closed: whoever holds it may remove or
     rename it. Waits for whoever holds it, or without `wait` gives None."""
     try:
-        return _locked(path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return _locked(path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), waiting)
     except BlockingIOError:
         return None
 
 
 def share(path: Path) -> Descriptor:
     """The file, made if there is none, which nobody can `hold` as long as a copy of the descriptor is open anywhere."""
-    return _locked(path, fcntl.LOCK_SH)
+    return _locked(path, fcntl.LOCK_SH, None)
 
 
-def _locked(path: Path, how: int) -> Descriptor:
+def lock(file: Descriptor, how: int, waiting: Waiting | None = None) -> None:
+    """flock(2), which says `waiting` while somebody else has it. Raises BlockingIOError where `how` has LOCK_NB."""
+    while waiting is not None and not how & fcntl.LOCK_NB:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file.fileno(), how | fcntl.LOCK_NB)
+            return
+        waiting()
+        time.sleep(_MOMENT_S)
+    fcntl.flock(file.fileno(), how)
+
+
+def _locked(path: Path, how: int, waiting: Waiting | None) -> Descriptor:
     while True:
         file = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         try:
-            fcntl.flock(file.fileno(), how)
+            lock(file, how, waiting)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
                     return file

@@ -48,14 +48,14 @@ class IdRange:
     userns: int
     mounts: OrderedDict[tuple[str, int, int], int] = field(default_factory=OrderedDict, repr=False)
 
-    def mapped(self, path: str) -> int:
+    def mapped(self, path: str | os.PathLike[str]) -> int:
         """A detached mount of the folder `path`, its ids mapped as in `userns`; stays this object's, at least until the
         range is given back. It is kept for the next container of this range: making one is quick, but ending one waits
         for every processor.
 
         Raises KernelError where the file system cannot map ids."""
         status = os.stat(path)
-        key = (path, status.st_dev, status.st_ino)
+        key = (os.fspath(path), status.st_dev, status.st_ino)
         found = self.mounts.get(key)
         if found is None:
             tree = check_native(lib.kb_open_tree(lib.AT_FDCWD, os.fsencode(path), lib.OPEN_TREE_CLONE), "clone", path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kernelbox.errors import BlobNotFound, Conflict
+from kernelbox.errors import BlobNotFound
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.value import frozen
 from kernelbox.store import image_rows as rows
@@ -82,6 +82,8 @@ class Garbage:
             rows.delete_forgotten(cursor)
             before = self._leases.clean(cursor)
             blobs, layers = self._unwanted(rows.owned_blobs(cursor), rows.owned_layers(cursor))
+        mounts = self._layers.mounts()
+        layers = [each for each in layers if not any(each.encoded in mount for mount in mounts)]
         gone_blobs: list[Digest] = []
         gone_layers: list[Digest] = []
         size = 0
@@ -135,12 +137,8 @@ class Garbage:
                         gone_blobs.append(digest)
                 for chain_id in layers:
                     if str(chain_id) not in owned_layers and self._came(self._layers, chain_id) < before:
-                        freed = self._layers.size(chain_id)
-                        try:
-                            taken.append(self._layers.take_out(chain_id))
-                        except Conflict:  # somebody has mounted something there: another time
-                            continue
-                        size += freed
+                        size += self._layers.size(chain_id)
+                        taken.append(self._layers.take_out(chain_id))
                         gone_layers.append(chain_id)
         finally:
             for name in filter(None, taken):

@@ -1,9 +1,9 @@
 """Images in the state file: a row for each, one for each name that it has, and one for each piece of content and each
 layer that somebody wants to be kept.
 
-The functions here are parts of somebody's transaction. Who wants something kept is its owner: an image (by its id), a
-pull that is running ("lease/..."), a repository of a registry ("registry/..."). What nobody owns may be removed, and is
-only removed within a transaction: so what was there when an owner's row was made stays.
+The functions here are parts of somebody's transaction. Who wants something kept is its owner: an image (by its id) or a
+pull that is running ("lease/..."). What nobody owns may be removed, and is only removed within a transaction: so what
+was there when an owner's row was made stays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The images of a store: rows of the state file, over content (`blobs`) and unpacked layers (`layers`) that they share.
 
 images/leases     who brings images just now (`leases`)
-images/holds/HEX  one image; locked (flock, shared) by whoever runs a container of it that nothing is written down of
+images/holds      who runs containers of them that nothing is written down of (`image_holds`)
 
 An image appears in one transaction, when all that it needs is there and sure to last. What no image has any more is
 removed by whoever removes an image, prunes or asks for it.
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption
@@ -22,10 +21,10 @@ from kernelbox.oci.digest import Digest
 from kernelbox.oci.image_document import ImageDocument
 from kernelbox.oci.manifest import Index, Manifest
 from kernelbox.oci.reference import Reference
-from kernelbox.store import held_files
 from kernelbox.store import image_rows as rows
 from kernelbox.store.blobs import Blobs
 from kernelbox.store.image_garbage import Collected, DiskUsage, Garbage
+from kernelbox.store.image_holds import Holds
 from kernelbox.store.image_removal import Removed, plan_removal
 from kernelbox.store.image_rows import ImageRecord, LayerUse
 from kernelbox.store.layers import Layer, Layers
@@ -49,8 +48,8 @@ class ImageStore:
         self.blobs = Blobs(paths.blobs)
         self.layers = layers
         self._state = state
-        self._folder = paths.images
-        self._leases = Leases(state, self._folder / "leases")
+        self._holds = Holds(paths.images)
+        self._leases = Leases(state, paths.images / "leases")
         self._garbage = Garbage(state, self.blobs, layers, self._leases, paths.trash, sweep)
 
     def lease(self) -> Lease:
@@ -148,12 +147,7 @@ class ImageStore:
     def hold(self, identity: str) -> Descriptor:
         """Keeps the image of this whole id for as long as a copy of the descriptor is open anywhere: for a container
         that nothing is written down of. Raises ImageNotFound, StoreError."""
-        path = self._hold_path(identity)
-        try:
-            held_files.make_folder(path.parent)
-            file = held_files.share(path)
-        except OSError as error:
-            raise held_files.disk_error(f"hold the image {identity}", error) from error
+        file = self._holds.hold(identity)
         try:
             with self._state.reading() as cursor:
                 _get(cursor, identity)
@@ -161,16 +155,6 @@ class ImageStore:
             file.close()
             raise
         return file
-
-    def pin(self, owner: str, blobs: Iterable[Digest]) -> None:
-        """Keeps content for somebody else than images, who is called "registry/..."; besides what they have already."""
-        with self._state.transaction() as cursor:
-            rows.use_blobs(cursor, owner, ((each, 0) for each in blobs))
-
-    def unpin(self, owner: str) -> None:
-        """They want nothing any more."""
-        with self._state.transaction() as cursor:
-            rows.release(cursor, owner)
 
     def remove(self, text: str | Reference, *, force: bool = False) -> Removed:
         """Removes a name, and with the last one the image; or by its id the image with its names. With `force` also
@@ -195,6 +179,7 @@ class ImageStore:
 
     def collect(self) -> Collected:
         """See Garbage.collect."""
+        self._holds.clean()
         return self._garbage.collect()
 
     def usage(self) -> DiskUsage:
@@ -203,14 +188,14 @@ class ImageStore:
 
     def _remove(self, identity: str, text: str | Reference | None, *, force: bool) -> Removed:
         """Without `text` it is pruned: whatever names it has."""
-        with self._unheld(identity) as held, self._state.transaction() as cursor:
+        with self._holds.unheld(identity) as free, self._state.transaction() as cursor:
             record, name = _look_up(cursor, text) if text is not None else (_get(cursor, identity), "")
             if record.id != identity:
                 raise Conflict(f"{text} is another image since just now", hint="try again")
             containers = rows.containers_of(cursor, identity)
-            if text is None and (containers or held):
+            if text is None and (containers or not free):
                 raise Conflict(f"a container has the image {record.short_id}")
-            removal = plan_removal(record, name, containers, held=held, force=force or text is None)
+            removal = plan_removal(record, name, containers, held=not free, force=force or text is None)
             for each in removal.names:
                 rows.drop_name(cursor, each)
                 rows.note(cursor, record.id, "untag", {"name": record.id})
@@ -220,34 +205,13 @@ class ImageStore:
         return Removed(removal.names, (identity,) if removal.gone else ())
 
     def _with_garbage(self, done: Sequence[Removed]) -> Removed:
-        gone = self._garbage.collect()
+        gone = self.collect()
         return Removed(
             tuple(name for each in done for name in each.untagged),
             tuple(identity for each in done for identity in each.deleted),
             tuple(str(chain_id) for chain_id in gone.layers),
             gone.size,
         )
-
-    @contextlib.contextmanager
-    def _unheld(self, identity: str) -> Iterator[bool]:
-        """Whether somebody holds the image; if not, nobody can begin to within the block."""
-        path = self._hold_path(identity)
-        try:
-            held_files.make_folder(path.parent)
-            file = held_files.hold(path, wait=False)
-        except OSError as error:
-            raise held_files.disk_error(f"look who has the image {identity}", error) from error
-        if file is None:
-            yield True
-            return
-        with file:
-            try:
-                yield False
-            finally:
-                path.unlink(missing_ok=True)
-
-    def _hold_path(self, identity: str) -> Path:
-        return self._folder / "holds" / identity.partition(":")[2]
 
     def _check_there(self, blobs: Iterable[Digest], layers: Iterable[Digest]) -> None:
         """Within a transaction: what is there stays when the rows have been made. Raises BlobNotFound."""

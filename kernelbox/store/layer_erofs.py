@@ -32,8 +32,8 @@ def write(
     descriptors stay the caller's. Memory is that of names: some 100 bytes an entry. Nothing is synchronised to disk;
     after an error, or an interrupt, the file is no image.
 
-    Raises InvalidContent, which names the entry; KernelError where the machine refused (no space), or a file of the
-    layer is larger than such an image can be (EFBIG, 16 TiB), or has more attributes (E2BIG, 256 KiB)."""
+    Raises InvalidContent, which names the entry, also where that has more attributes than fit (256 KiB, of the root
+    less than 3); KernelError where the machine refused (no space), or the image would have more than 16 TiB (EFBIG)."""
     flags = lib.KB_LAYER_END_OPTIONAL if verified else 0
     outcome, result = call(lib.kb_layer_erofs, source, output, flags, NATURAL, (most_entries, most_bytes))
     if outcome < 0:

@@ -81,19 +81,36 @@ def call(
             "struct kb_layer_options *",
             (flags, reader, *most, uids, gids, len(owners.users), len(owners.groups)),
         )
-        outcome: list[int] = []
-        thread = threading.Thread(
-            target=lambda: outcome.append(function(first, second, options, result)), name="layer", daemon=True
-        )
-        thread.start()
+        outcome = _interruptible(lambda: function(first, second, options, result), stop)
+    return outcome, result
+
+
+def _interruptible(function: Callable[[], int], stop: Descriptor) -> int:
+    """What `function` returns from a thread. An exception here closes `stop`, which ends the function soon; it never
+    runs on behind our back."""
+    turn, outcome, done = [True], [-errno.ECANCELED], threading.Event()
+
+    def take_turn() -> bool:
+        with suppress(IndexError):
+            return turn.pop()
+        return False
+
+    def work() -> None:
         try:
-            thread.join()
+            if take_turn():
+                outcome[0] = function()
         finally:
-            stop.close()
-            while thread.is_alive():
-                with suppress(KeyboardInterrupt):  # one is on its way up already
-                    thread.join()
-    return outcome[0], result
+            done.set()
+
+    try:
+        threading.Thread(target=work, name="layer", daemon=True).start()
+        done.wait()  # not join(), which before Python 3.13 takes an interrupt for the thread's end
+    finally:
+        stop.close()
+        while not take_turn() and not done.is_set():
+            with suppress(KeyboardInterrupt):  # one is on its way up already
+                done.wait()
+    return outcome[0]
 
 
 def facts_of(result: Any) -> Facts:

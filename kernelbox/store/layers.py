@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from kernelbox.errors import BlobNotFound, Conflict, KernelBoxError, StoreError
@@ -25,6 +26,7 @@ from kernelbox.native import check, lib
 from kernelbox.oci.digest import ALGORITHMS, Digest
 from kernelbox.oci.value import frozen
 from kernelbox.store import held_files
+from kernelbox.store.held_files import Waiting
 from kernelbox.store.layer_content import Bounds
 from kernelbox.store.layer_pipe import LayerSource, Progress, Unpack, Unpacked, unpack_from
 
@@ -62,14 +64,15 @@ class LayerForm:
 
 class Layers:
     """Safe for several threads and processes. `sweep` deletes what has that name in the folder `trash`, in its own
-    time; the folder is made with the first layer. Layers of both forms may lie side by side."""
+    time; the folder is made with the first layer. Layers of both forms may lie side by side; `form` is that of new
+    ones, or finds it when the first of them is made, and is given this folder for that."""
 
     def __init__(
         self,
         folder: Path,
         trash: Path,
         sweep: Callable[[str], object],
-        form: LayerForm,
+        form: LayerForm | Callable[[Path], LayerForm],
         bounds: Bounds | None = None,
     ) -> None:
         self._folder = folder
@@ -129,41 +132,47 @@ class Layers:
         progress: Progress | None = None,
     ) -> Layer:
         """The layer, which is made from `source` where it is not here yet; somebody who is just making it is waited
-        for. It is sure to last. `progress` is told how much of `source` has been read, and may raise to end it.
+        for. It is sure to last. `progress` is told how much of `source` has been read, nothing as long as somebody is
+        waited for, and may raise to end it.
 
         Raises InvalidContent, StoreError, KernelError; then there is nothing of it."""
-        self._begin()
-        name = f"{chain_id.algorithm}-{chain_id.encoded}"
+        form = self._begin()
+        waiting = functools.partial(progress, 0) if progress is not None else None
+        new = self._folder / "new" / f"{chain_id.algorithm}-{chain_id.encoded}"
         while not self.has(chain_id):
-            folder = self._hold(name)
+            folder = self._hold(new, waiting)
             if folder is None:
                 continue
             with folder:
                 try:
                     if not self.has(chain_id):
-                        unpacked = self._fill(folder, diff_id, source, progress)
-                        self._finish(folder, name, chain_id, diff_id, parent, unpacked)
+                        unpacked = self._fill(folder, form, diff_id, source, progress)
+                        path = Path(_PLACES[form.name])
+                        layer = Layer(chain_id, diff_id, parent, form.name, path, unpacked.size, unpacked.entries)
+                        self._finish(folder, new, layer, unpacked.left)
                         break
-                    self._discard(self._folder / "new" / name)
+                    self._discard(new)
                 except BaseException:
                     with contextlib.suppress(KernelBoxError):  # whoever opens the store next empties its trash
-                        self._discard(self._folder / "new" / name)
+                        self._discard(new)
                     raise
         return self.get(chain_id)
 
     def remove(self, chain_id: Digest) -> None:
-        """Idempotent; whoever asks for it sees that no container has it. Raises as `take_out`."""
-        taken = self.take_out(chain_id)
-        if taken:
-            self._sweep(taken)
+        """Idempotent; whoever asks for it sees that no container has it. Raises Conflict where something is mounted in
+        the layer's own folder, StoreError."""
+        for mount in self.mounts():
+            if mount.startswith(f"{self._place(chain_id)}/"):
+                raise Conflict(f"something is mounted in the layer {chain_id}", hint=f"umount {mount}")
+        self._discard(self._place(chain_id))
+
+    def mounts(self) -> list[str]:
+        """Where something is mounted in the folder of a layer: nobody but a person does that."""
+        return [mount.target for mount in mountinfo.read() if mount.target.startswith(f"{self._folder}/")]
 
     def take_out(self, chain_id: Digest) -> str:
-        """It is no layer any more, but something in the trash, whose name is given; "" where there was none. Raises
-        Conflict where something is mounted in the layer's own folder, StoreError."""
-        place = os.fspath(self._place(chain_id))
-        for mount in mountinfo.read():
-            if mount.target == place or mount.target.startswith(f"{place}/"):
-                raise Conflict(f"something is mounted in the layer {chain_id}", hint=f"umount {mount.target}")
+        """As `remove`, without looking for mounts: it is something in the trash then, whose name is given; "" where
+        there was none. Raises StoreError."""
         return self._take_out(self._place(chain_id))
 
     def clean(self) -> None:
@@ -182,18 +191,20 @@ class Layers:
     def _place(self, chain_id: Digest) -> Path:
         return self._folder / chain_id.algorithm / chain_id.encoded
 
-    def _begin(self) -> None:
+    def _begin(self) -> LayerForm:
         try:
             held_files.make_folder(self._folder / "new")
         except OSError as error:
             raise held_files.disk_error(f"write to {self._folder}", error) from error
+        if not isinstance(self._form, LayerForm):
+            self._form = self._form(self._folder)
         if not self._cleaned:
             self._cleaned = True
             self.clean()
+        return self._form
 
-    def _hold(self, name: str) -> Descriptor | None:
+    def _hold(self, path: Path, waiting: Waiting | None) -> Descriptor | None:
         """An empty folder that is ours; None where somebody else was there before, whose work is done or gone now."""
-        path = self._folder / "new" / name
         try:
             path.mkdir(mode=0o700, exist_ok=True)
             folder = Descriptor(os.open(path, _FOLDER))
@@ -202,7 +213,7 @@ class Layers:
         except OSError as error:
             raise held_files.disk_error(f"make {path}", error) from error
         try:
-            fcntl.flock(folder.fileno(), fcntl.LOCK_EX)
+            held_files.lock(folder, fcntl.LOCK_EX, waiting)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(folder.fileno()), path.lstat()):
                     if not os.listdir(folder.fileno()):
@@ -214,10 +225,12 @@ class Layers:
         folder.close()
         return None
 
-    def _fill(self, folder: Descriptor, diff_id: Digest, source: LayerSource, progress: Progress | None) -> Unpacked:
-        place, target = _PLACES[self._form.name], -1
+    def _fill(
+        self, folder: Descriptor, form: LayerForm, diff_id: Digest, source: LayerSource, progress: Progress | None
+    ) -> Unpacked:
+        place, target = _PLACES[form.name], -1
         try:
-            if self._form.name == TREE:
+            if form.name == TREE:
                 os.mkdir(place, 0o755, dir_fd=folder.fileno())
                 target = os.open(place, _FOLDER, dir_fd=folder.fileno())
                 os.fchmod(target, 0o755)
@@ -227,39 +240,25 @@ class Layers:
             raise held_files.disk_error(f"make a layer in {self._folder}", error) from error
         with Descriptor(target):
             unpacked = unpack_from(
-                source,
-                diff_id,
-                self._form.unpack,
-                target,
-                bounds=self._bounds,
-                folder=self._folder,
-                progress=progress,
+                source, diff_id, form.unpack, target, bounds=self._bounds, folder=self._folder, progress=progress
             )
-            if self._form.name == TREE:
+            if form.name == TREE:
                 return unpacked
             _sync(target, self._folder)
             return Unpacked(unpacked.entries, os.fstat(target).st_size, unpacked.left)
 
-    def _finish(
-        self,
-        folder: Descriptor,
-        name: str,
-        chain_id: Digest,
-        diff_id: Digest,
-        parent: Digest | None,
-        unpacked: Unpacked,
-    ) -> None:
+    def _finish(self, folder: Descriptor, new: Path, layer: Layer, left: Mapping[str, int]) -> None:
         """One sync for all files of a tree: for each of its own would take many times as long."""
         about = {
-            "chain_id": str(chain_id),
-            "diff_id": str(diff_id),
-            "parent": str(parent) if parent else "",
-            "form": self._form.name,
-            "size": unpacked.size,
-            "entries": unpacked.entries,
-            "left": dict(unpacked.left),
+            "chain_id": str(layer.chain_id),
+            "diff_id": str(layer.diff_id),
+            "parent": str(layer.parent) if layer.parent else "",
+            "form": layer.form,
+            "size": layer.size,
+            "entries": layer.entries,
+            "left": dict(left),
         }
-        place = self._place(chain_id)
+        place = self._place(layer.chain_id)
         try:
             file = os.open(_ABOUT, _FILE, 0o600, dir_fd=folder.fileno())
             with open(file, "w", encoding="utf-8") as writing:
@@ -268,12 +267,12 @@ class Layers:
                 os.fsync(file)
             held_files.make_folder(place.parent)
             os.fsync(folder.fileno())
-            if self._form.name == TREE:
+            if layer.form == TREE:
                 check(lib.kb_syncfs(folder.fileno()), "write to the disk of", self._folder)
-            os.rename(self._folder / "new" / name, place)
+            os.rename(new, place)
             held_files.sync_folder(place.parent)
         except OSError as error:
-            raise held_files.disk_error(f"keep the layer {chain_id}", error) from error
+            raise held_files.disk_error(f"keep the layer {layer.chain_id}", error) from error
 
     def _discard(self, path: Path) -> None:
         taken = self._take_out(path)

@@ -26,7 +26,7 @@ from kernelbox.store.volume_rows import VolumeUse
 
 __all__ = ["Event", "StateFile"]
 
-_PATIENCE_S = 10.0
+_PATIENCE_S, _MOMENT_S = 10.0, 0.002
 _JSON = ("command", "options", "labels", "usage")
 _COLUMNS = tuple(ContainerRecord.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM containers"
@@ -246,7 +246,7 @@ class StateFile:
                 f"the state file {self._path} is of a newer kernelbox (version {version}, this one knows {VERSION})",
                 hint="update kernelbox, or use another store: KERNELBOX_ROOT",
             )
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         if version == VERSION:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -256,6 +256,19 @@ class StateFile:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
         connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Those who are the first at the same time get no patience from SQLite here: it refuses all but one."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_MOMENT_S)
 
 
 def _not_found(reference: str) -> ContainerNotFound:
@@ -268,8 +281,8 @@ def _moment(record: ContainerRecord) -> tuple[object, ...]:
 
 def _way_out(error: sqlite3.DatabaseError) -> str:
     words = str(error)
-    if "full" in words:
-        return "free some space on that disk"
+    if "full" in words or "I/O" in words:  # what it shares between processes is a file of its own
+        return "free some space on that disk; if there is some, the disk is failing"
     if "malformed" in words or "not a database" in words:
         return "it is damaged and was left as it is: move it away to begin anew; the folders of containers stay"
     if "locked" in words or "busy" in words:

@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import leaks
 import ordinary_user
 import pytest
 from faults.monitors import groups_of
-from waiting import wait_until
+from faults.small_disks import Mounted, fill
 
 from kernelbox import Engine
 from kernelbox.errors import KernelBoxError, StartError, StoreError
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("orphans")]
 
-Mounted = Callable[[str], Path]
-
 
 @pytest.fixture
 def image(busybox_rootfs: Path) -> str:
     return f"dir:{busybox_rootfs}"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Mounted]:
-    """A store's place on a file system of its own: the options say how much it holds."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def mount(options: str) -> Path:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", place], check=True)
-        return place
-
-    yield mount
-    # The monitor, which is just going, still has the store's lock there.
-    wait_until(
-        lambda: not subprocess.run(["umount", place], stderr=subprocess.DEVNULL).returncode, "the disk is let go"
-    )
-
-
-def fill(disk: Path) -> Path:
-    """A file that takes all the room there is."""
-    path = disk / "filler"
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(65536)):
-            pass
-    return path
 
 
 def works(box: Engine, image: str) -> None:

@@ -25,7 +25,7 @@ static void owner_of(struct apply *apply, const struct kb_entry *entry, uint32_t
         *uid = geteuid();
     if (!group)
         *gid = getegid();
-    if (!user || !group)
+    if (one ? entry->uid || entry->gid : !user || !group) /* the one owner is whom a container has as its root */
         apply->result->owners_folded++;
 }
 
@@ -144,7 +144,8 @@ static int settle_folder(struct apply *apply, const struct folder *folder)
 int apply_settle_folders(struct apply *apply)
 {
     int result = 0;
-    qsort_r(apply->folders, apply->folder_count, sizeof *apply->folders, by_path, apply->paths);
+    if (apply->folder_count)
+        qsort_r(apply->folders, apply->folder_count, sizeof *apply->folders, by_path, apply->paths);
     for (size_t at = 0; at < apply->folder_count && result >= 0; at++)
         result = settle_folder(apply, &apply->folders[at]);
     return result;

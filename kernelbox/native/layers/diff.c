@@ -178,7 +178,8 @@ static int write_folder(struct diff *diff, int fd, const struct stat *found, int
     if (result >= 0)
         result = list_folder(diff, fd, &names);
     if (result >= 0) {
-        qsort_r(names.at, names.count, sizeof *names.at, by_text, names.text.bytes);
+        if (names.count)
+            qsort_r(names.at, names.count, sizeof *names.at, by_text, names.text.bytes);
         result = write_names(diff, fd, &names, depth + 1);
     }
     free(names.text.bytes);

@@ -11,8 +11,8 @@ enum { GRAIN = 4096 }; /* a hole is made of such pieces, wherever a file system 
 
 static int add_region(struct diff *diff, struct gathered *regions, uint64_t offset, uint64_t size)
 {
-    struct region *last = (struct region *)regions->bytes + diff->region_count - 1;
-    if (diff->region_count && last->offset + last->size == offset) {
+    struct region *last = diff->region_count ? (struct region *)regions->bytes + diff->region_count - 1 : NULL;
+    if (last && last->offset + last->size == offset) {
         last->size += size;
         return 0;
     }
@@ -66,8 +66,8 @@ static int find_regions(struct diff *diff, struct gathered *regions, int file, u
 
 static int map_text(struct diff *diff, const struct region *regions, uint64_t size, struct gathered *map)
 {
-    const struct region *last = regions + diff->region_count - 1;
-    const bool hole_at_end = !diff->region_count || last->offset + last->size < size;
+    const struct region *last = diff->region_count ? regions + diff->region_count - 1 : NULL;
+    const bool hole_at_end = !last || last->offset + last->size < size;
     char line[48];
     int count = snprintf(line, sizeof line, "%zu\n", diff->region_count + hole_at_end);
     int result = gather(map, line, (size_t)count);

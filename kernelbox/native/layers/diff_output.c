@@ -89,7 +89,8 @@ int gather(struct gathered *text, const void *bytes, size_t size)
         text->bytes = moved;
         text->room = room;
     }
-    memcpy(text->bytes + text->used, bytes, size);
+    if (size) /* none may come from nowhere */
+        memcpy(text->bytes + text->used, bytes, size);
     text->used += size;
     return 0;
 }

@@ -14,18 +14,23 @@ static int put_node(struct image *image, uint32_t folder, const char *name, uint
     return node == NONE ? -ENOMEM : tree_put(&image->tree, folder, name, strlen(name), node);
 }
 
-static int add_attribute(struct image *image, struct folder *folder, const char *name, const void *value, size_t size)
+static int add_attribute(struct image *image, uint32_t at, const char *name, const void *value, size_t size)
 {
-    size_t before = folder->attributes.room;
-    int result = attributes_add(&folder->attributes, name, value, size);
-    image->tree.attribute_bytes += folder->attributes.room - before;
-    return result < 0 ? result : image->tree.attribute_bytes > MOST_FOLDER_ATTRIBUTES ? -E2BIG : 0;
+    struct attributes *attributes = &folder_at(&image->tree, at)->attributes;
+    size_t before = attributes->room;
+    int result = attributes_add(attributes, name, value, size);
+    image->tree.attribute_bytes += attributes->room - before;
+    if (result < 0)
+        return result;
+    bool too_large =
+        image->tree.attribute_bytes > MOST_FOLDER_ATTRIBUTES || (!at && attributes->size > ROOT_ATTRIBUTES);
+    return too_large ? -E2BIG : 0;
 }
 
 /* Nothing of a folder of this name in the layers below shows through. */
 static int mark_opaque(struct image *image, uint32_t folder)
 {
-    return add_attribute(image, folder_at(&image->tree, folder), "trusted.overlay.opaque", "y", 1);
+    return add_attribute(image, folder, "trusted.overlay.opaque", "y", 1);
 }
 
 int folder_make(struct image *image, uint32_t parent, const char *name, size_t size, uint32_t *folder)
@@ -55,7 +60,7 @@ static int take_folder(struct image *image, uint32_t folder, const char *name, c
     made->mtime = entry->mtime;
     made->mtime_ns = entry->mtime_ns;
     for (size_t at = 0; at < entry->xattr_count && result >= 0; at++)
-        result = add_attribute(image, made, entry->xattrs[at].name, entry->xattrs[at].value, entry->xattrs[at].size);
+        result = add_attribute(image, folder, entry->xattrs[at].name, entry->xattrs[at].value, entry->xattrs[at].size);
     return result;
 }
 
@@ -203,7 +208,8 @@ static int run(struct image *image, int output)
     image->stream.at = EROFS_BLOCK;
     image->map_left = MOST_MAPPED;
     while (result >= 0 && (result = kb_tar_next(image->tar, &entry)) > 0)
-        result = take(image, &entry);
+        if ((result = take(image, &entry)) == -E2BIG)
+            result = kb_tar_fault(image->tar, KB_FAULT_RECORDS);
     if (result < 0 && !image->result->fault)
         kb_tar_note(image->tar);
     return result < 0 ? result : finish(image);

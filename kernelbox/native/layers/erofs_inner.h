@@ -20,6 +20,7 @@ enum {
     INLINE = EROFS_BLOCK / 2, /* an inode with the end of its file: what is longer would have a block for itself */
 };
 
+static const size_t ROOT_ATTRIBUTES = EROFS_BLOCK - EROFS_ROOT_AT - sizeof(struct erofs_inode); /* in block 0 */
 static const uint32_t NONE = UINT32_MAX;
 
 /* Of everything that was written, in order, with where it was written. Not for those who would deceive. */

@@ -1,8 +1,6 @@
 /* Block 0, written last: before that the image is none. */
 #include "layers/erofs_inner.h"
 
-enum { ROOT_ROOM = EROFS_BLOCK - EROFS_ROOT_AT - (int)sizeof(struct erofs_inode) };
-
 /* CRC-32C (Castagnoli), without the complement at the end. */
 static uint32_t checksum(const unsigned char *bytes, size_t size)
 {
@@ -38,8 +36,6 @@ int super_write(struct image *image, uint64_t inodes)
         .blocks = htole32((uint32_t)(image->stream.at >> EROFS_BLOCK_BITS)),
         .incompatible = htole32(image->chunked ? EROFS_CHUNKED : 0),
     };
-    if (root->attributes.size > ROOT_ROOM)
-        return -E2BIG;
     memcpy(block + EROFS_ROOT_AT, &inode, sizeof inode);
     if (root->attributes.size)
         memcpy(block + EROFS_ROOT_AT + sizeof inode, root->attributes.bytes, root->attributes.size);

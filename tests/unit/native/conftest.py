@@ -26,7 +26,7 @@ NOBODY = 65534
 AS_NOBODY: dict[str, Any] = {
     "user": NOBODY, "group": NOBODY, "extra_groups": (), "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, "cwd": "/",
 }  # fmt: skip
-SANITIZERS = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", "/dev/null"]
+SANITIZED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 CONFINE = (
     "--user",
     "--map-root-user",
@@ -52,16 +52,23 @@ PROGRAM_AT = 50
 
 
 @pytest.fixture(scope="session")
-def sanitized_monitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program; skips where the compiler has no sanitizers."""
+def sanitizing() -> list[str]:
+    """The compiler; skips where it has no sanitizers."""
     command = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(command[0]):
         pytest.skip(f"there is no compiler called {command[0]}")
     trial = subprocess.run(
-        [*command, *SANITIZERS], input="int main(void) { return 0; }", capture_output=True, text=True
-    )
+        [*command, *SANITIZED, "-x", "c", "-", "-o", "/dev/null"],
+        input="int main(void) { return 0; }", capture_output=True, text=True,
+    )  # fmt: skip
     if trial.returncode:
         pytest.skip("the compiler has no libraries for ASan and UBSan")
+    return command
+
+
+@pytest.fixture(scope="session")
+def sanitized_monitor(sanitizing: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program."""
     program = tmp_path_factory.mktemp("sanitized") / "kb-monitor-asan"
     build.build_monitor(program, sanitize=True)
     return program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -127,10 +128,11 @@ def test_four_mebibytes_are_read_and_one_byte_more_is_not() -> None:
 
 
 def test_what_takes_time_is_refused_before_it_does() -> None:
-    for raw in (b"[" * MAX_BYTES, b'{"a":' * 800_000):
-        assert refusal(raw) == "manifest: nested too deeply"
+    for raw in (b"[" * MAX_BYTES, b'{"a":' * 800_000, b"[" * 5000 + b"]" * 5000):
+        # How many the interpreter itself can read differs between its versions.
+        assert re.fullmatch("manifest: (nested too deeply|more than 32 objects and lists in one another)", refusal(raw))
     assert refusal(b'{"a":[' + b"0," * 2_000_000 + b"0]}") == "manifest: more than 250000 values in one document"
-    assert "digits" in refusal(b'{"schemaVersion":' + b"9" * 4_000_000 + b"}")
+    assert refusal(b'{"a":' + b"9" * 4_000_000 + b"}") == "manifest: a number of thousands of digits"
     members = ",".join(f'"{number:x}":0' for number in range(200_000))
     assert refusal(f'{{{members},"0":1}}'.encode()) == "manifest: the key '0' appears twice in one object"
 
@@ -184,4 +186,4 @@ def test_content_is_checked_against_its_descriptor() -> None:
     with pytest.raises(InvalidContent, match="layer is damaged: it should have 3 bytes and has 2"):
         descriptors.of(b"abc", LAYER).check(b"ab", "layer")
     with pytest.raises(InvalidContent, match="layer is damaged: it should be sha512:"):
-        descriptors.of(b"abc", LAYER, "sha512").check(b"abd", "layer")
+        descriptors.of(b"abc", LAYER, "sha512").check(b"xyz", "layer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelbox.errors import InvalidContent
@@ -57,6 +57,7 @@ def test_errors_name_the_place() -> None:
 
 
 @given(st.integers(FIRST, LAST))
+@settings(deadline=None)
 def test_written_and_read(moment: int) -> None:
     assert moments.nanoseconds(moments.written(moment)) == moment
 

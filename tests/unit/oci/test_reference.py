@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelbox.errors import InvalidOption
@@ -149,6 +149,7 @@ def test_repositories_and_tags_for_servers() -> None:
 @given(
     st.text(max_size=40) | st.text("aA0.:/@-_[]", max_size=30) | st.from_regex(r"[a-z.:/0-9]{1,20}@sha256:[0-9a-f]{64}")
 )
+@settings(deadline=None)
 def test_refused_or_the_same_again(text: str) -> None:
     try:
         found = parse(text)

@@ -1,15 +1,14 @@
-"""Layers for tests: their archives, and a way to keep one as it is."""
+"""Layers for tests: their archives."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import os
 import tarfile
 from collections.abc import Mapping
 
 from kernelbox.oci.digest import Digest
-from kernelbox.store.layer_pipe import LayerSource, Unpacked
+from kernelbox.store.layer_pipe import LayerSource
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
@@ -26,12 +25,3 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 def source_of(tar: bytes, *, packed: bool = True) -> LayerSource:
     moved = gzip.compress(tar, mtime=0) if packed else tar
     return LayerSource(lambda: io.BytesIO(moved), Digest.of(moved), len(moved), "gzip" if packed else "")
-
-
-def unpack_file(target: int, archive: int) -> Unpacked:
-    """Into the file `target`: the archive as it is."""
-    entries = 0
-    while piece := os.read(archive, 1 << 16):
-        os.write(target, piece)
-        entries += 1
-    return Unpacked(entries, 0)

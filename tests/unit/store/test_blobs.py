@@ -169,6 +169,19 @@ def test_two_who_bring_the_same_wait_for_each_other(blobs: Blobs) -> None:
     assert files(blobs) == [f"sha256/{digest.encoded}"]
 
 
+def test_waiting_for_somebody_can_be_ended(blobs: Blobs) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    digest = Digest.of(b"content")
+    with blobs.partial(digest, 7) as writer:
+        with pytest.raises(KeyboardInterrupt):
+            blobs.partial(digest, 7, interrupt)
+        writer.write(b"content")
+        writer.commit()
+    assert blobs.has(digest)
+
+
 def test_many_write_at_once(blobs: Blobs) -> None:
     def write(number: int) -> None:
         own = Blobs(blobs.folder)

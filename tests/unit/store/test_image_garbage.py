@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
+from pathlib import Path
 
+import pytest
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, images_in, kept, of
+from waiting import wait_until
 
 from kernelbox.store.image_store import ImageStore
 from kernelbox.store.paths import StorePaths
@@ -48,22 +52,33 @@ def test_what_a_lease_keeps_stays(images: ImageStore) -> None:
     assert kept(images) == (set(), set())
 
 
-def test_what_was_there_before_a_lease_goes(images: ImageStore) -> None:
+def test_what_was_there_before_a_lease_goes(images: ImageStore, tmp_path: Path) -> None:
     APP.moved_to(images)
+    latest = max(map(images.blobs.came, images.blobs.every()))
+
+    def later() -> bool:
+        (tmp_path / "clock").write_bytes(b"")
+        return (tmp_path / "clock").stat().st_ctime > latest
+
+    wait_until(later, "the disk's clock goes on, which ticks some hundred times a second")
     with images.lease():
         images.collect()
         assert kept(images) == (set(), set())
 
 
-def test_what_others_pin_stays(images: ImageStore) -> None:
-    APP.moved_to(images)
-    images.pin("registry/lab/web", [APP.contents[0].digest])
-    images.pin("registry/lab/web", [APP.contents[1].digest])
-    images.collect()
-    assert kept(images)[0] == {each.digest for each in APP.contents}
-    images.unpin("registry/lab/web")
-    images.collect()
-    assert kept(images)[0] == set()
+@pytest.mark.kernel
+@pytest.mark.root
+def test_what_is_mounted_in_a_layer_keeps_it(images: ImageStore) -> None:
+    with images.lease():
+        APP.moved_to(images)
+        mounted, other = APP.unpacked_in(images)
+    (mounted.path / "place").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "small", mounted.path / "place"], check=True)
+    try:
+        assert images.collect().layers == (other.chain_id,)
+    finally:
+        subprocess.run(["umount", mounted.path / "place"], check=True)
+    assert images.collect().layers == (mounted.chain_id,)
 
 
 def test_many_add_remove_collect_and_prune_at_once(paths: StorePaths, images: ImageStore, swept: list[str]) -> None:

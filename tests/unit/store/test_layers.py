@@ -11,23 +11,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from unit.store.layer_archives import archive, source_of, unpack_file
+from unit.store.layer_archives import archive, source_of
 
 from kernelbox.errors import BlobNotFound, Conflict, InvalidContent, KernelBoxError, StoreError
+from kernelbox.linux import erofs
 from kernelbox.oci import media_types
 from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.image_document import chain_ids
 from kernelbox.store.blobs import Blobs
 from kernelbox.store.layer_content import Bounds
-from kernelbox.store.layer_forms import tree_form
+from kernelbox.store.layer_forms import best_form, erofs_form, tree_form
 from kernelbox.store.layer_pipe import LayerSource, Unpacked
+from kernelbox.store.layer_work import Owners
 from kernelbox.store.layers import EROFS, TREE, Layer, LayerForm, Layers
 
 FILES = {"etc/passwd": b"root:x:0:0::/:/bin/sh\n", "bin/sh": os.urandom(3 << 20)}
 TAR = archive(FILES)
 DIFF_ID = Digest.of(TAR)
-FORMS = {TREE: tree_form(rootless=os.geteuid() != 0), EROFS: LayerForm(EROFS, unpack_file)}
+FORMS = {TREE: tree_form(rootless=os.geteuid() != 0), EROFS: erofs_form()}
 
 
 @pytest.fixture
@@ -75,8 +77,8 @@ def test_made_found_and_removed(layers: Layers, trash: Path, swept: list[str]) -
         assert (layer.size, layer.entries) == (sum(map(len, FILES.values())), 2)
         assert layer.path.stat().st_mode & 0o7777 == 0o755
     else:
-        assert layer.path.read_bytes() == TAR
-        assert layer.size == len(TAR)
+        assert layer.size == layer.path.stat().st_size >= len(FILES["bin/sh"])
+        assert layer.entries == 2
     assert os.listdir(layers._folder / "new") == []
     layers.remove(DIFF_ID)
     assert nothing_is_there(layers)
@@ -114,6 +116,37 @@ def test_both_forms_lie_side_by_side(tmp_path: Path, trash: Path) -> None:
     other.ensure(Digest.of(tar), Digest.of(tar), None, source_of(tar))
     assert [other.get(DIFF_ID).form, one.get(Digest.of(tar)).form] == [TREE, EROFS]
     assert other.ensure(DIFF_ID, DIFF_ID, None, source_of(TAR)).form == TREE, "as it was made"
+
+
+@pytest.mark.kernel
+@pytest.mark.root
+def test_what_is_made_can_be_mounted(tmp_path: Path, trash: Path) -> None:
+    if not erofs.supported(tmp_path):
+        pytest.skip("EROFS cannot be mounted here")
+    layers = Layers(tmp_path / "layers", trash, str, lambda folder: best_form(folder, rootless=False))
+    layer = layers.ensure(DIFF_ID, DIFF_ID, None, source_of(TAR))
+    assert layer.form == EROFS
+    with erofs.mount(layer.path) as mount:
+        root = Path(f"/proc/self/fd/{mount.fileno()}")
+        assert (root / "bin/sh").read_bytes() == FILES["bin/sh"]
+        layers.remove(DIFF_ID)
+        assert (root / "etc/passwd").read_bytes() == FILES["etc/passwd"], "until it is let go"
+
+
+def test_where_it_cannot_be_mounted_it_is_a_folder(tmp_path: Path, trash: Path) -> None:
+    asked: list[Path] = []
+
+    def choose(folder: Path) -> LayerForm:
+        asked.append(folder)
+        return best_form(folder, rootless=True, owners=Owners(one=True))
+
+    layers = Layers(tmp_path / "layers", trash, str, choose)
+    assert not layers.has(DIFF_ID)
+    assert not asked, "nothing is tried by asking"
+    assert layers.ensure(DIFF_ID, DIFF_ID, None, source_of(TAR)).form == TREE
+    layers.remove(DIFF_ID)
+    layers.ensure(DIFF_ID, DIFF_ID, None, source_of(TAR))
+    assert asked == [tmp_path / "layers"]
 
 
 def test_from_the_blobs_of_the_store(tmp_path: Path, trees: Layers) -> None:
@@ -251,6 +284,28 @@ def test_many_ensure_the_same_at_once(layers: Layers) -> None:
     assert os.listdir(layers._folder / "new") == []
 
 
+def test_waiting_for_somebody_can_be_ended(trees: Layers) -> None:
+    waits, ended = threading.Event(), threading.Event()
+
+    def slow(target: int, archive: int) -> Unpacked:
+        waits.set()
+        ended.wait()
+        return tree_form(rootless=os.geteuid() != 0).unpack(target, archive)
+
+    def interrupt(count: int) -> None:
+        assert count == 0
+        raise KeyboardInterrupt
+
+    thread = threading.Thread(target=another(trees, slow).ensure, args=(DIFF_ID, DIFF_ID, None, source_of(TAR)))
+    thread.start()
+    waits.wait()
+    with pytest.raises(KeyboardInterrupt):
+        trees.ensure(DIFF_ID, DIFF_ID, None, source_of(TAR), interrupt)
+    ended.set()
+    thread.join()
+    assert trees.has(DIFF_ID), "the other one has done it"
+
+
 def test_where_one_fails_the_next_tries(trees: Layers) -> None:
     results: list[Layer] = []
     waits = threading.Event()
@@ -345,6 +400,7 @@ def test_what_is_mounted_in_a_layer_keeps_it(trees: Layers) -> None:
     try:
         with pytest.raises(Conflict, match=f"something is mounted in the layer {DIFF_ID}"):
             trees.remove(DIFF_ID)
+        assert trees.mounts() == [str(layer.path / "etc")]
     finally:
         subprocess.run(["umount", layer.path / "etc"], check=True)
     assert (layer.path / "etc/passwd").exists()

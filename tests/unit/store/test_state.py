@@ -6,12 +6,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse, StoreError
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, NameInUse, StoreError
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.state import VERSION, StateFile
 
@@ -144,6 +145,7 @@ def test_it_opens_again_after_it_was_closed(state: StateFile) -> None:
 
 MANY = """
 import sys
+import threading
 from pathlib import Path
 from kernelbox.errors import NameInUse
 from kernelbox.store.container_record import ContainerRecord
@@ -216,3 +218,26 @@ def test_a_file_that_may_not_be_read(state: StateFile, tmp_path: Path) -> None:
     (tmp_path / "state.db").chmod(0)
     with pytest.raises(StoreError, match="could not use the state file"):
         state.all()
+
+
+def test_many_are_the_first_at_once(tmp_path: Path) -> None:
+    for number in range(20):
+        start, errors = threading.Barrier(6), list[KernelBoxError]()
+
+        def first(path: Path, start: threading.Barrier, errors: list[KernelBoxError]) -> None:
+            state = StateFile(path)
+            start.wait()
+            try:
+                with state.transaction() as cursor:
+                    cursor.execute("SELECT 1")
+            except KernelBoxError as error:
+                errors.append(error)
+            finally:
+                state.close()
+
+        threads = [threading.Thread(target=first, args=(tmp_path / str(number), start, errors)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
