@@ -49,7 +49,7 @@ class ImageStore:
         self.layers = layers
         self._state = state
         self._holds = Holds(paths.images)
-        self._leases = Leases(state, paths.images / "leases")
+        self._leases = Leases(state, paths.images / "leases", paths.blobs)
         self._garbage = Garbage(state, self.blobs, layers, self._leases, paths.trash, sweep)
 
     def lease(self) -> Lease:

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_an_entry_is_found_by_its_host_and_port(config: Callable[[Any], Path], n
     assert Keyring(path).of("images.example:5001") is None
 
 
-@pytest.mark.parametrize("name", sorted(reference.DEFAULT_HOSTS) + [reference.CREDENTIALS_KEY])
+@pytest.mark.parametrize("name", [*sorted(reference.DEFAULT_HOSTS), reference.CREDENTIALS_KEY])
 def test_the_default_registry_has_had_several_names(config: Callable[[Any], Path], name: str) -> None:
     assert Keyring(config({"auths": {name: {"auth": auth("me", "p")}}})).of("docker.io") == Credentials("me", "p")
 
@@ -136,12 +137,15 @@ def test_a_file_that_makes_no_sense_is_named(config: Callable[[Any], Path], docu
         Keyring(config(document)).of("a.example")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text(max_size=5), lambda each: st.dictionaries(
-    st.sampled_from(["auths", "a.example", "auth", "identitytoken", "username"]), each, max_size=3) | st.lists(each, max_size=2)
-))  # fmt: skip
-def test_any_document_is_read_or_refused(document: Any) -> None:
-    import tempfile
+KEYS = st.sampled_from(["auths", "a.example", "auth", "identitytoken", "username"])
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=5),
+    lambda each: st.dictionaries(KEYS, each, max_size=3) | st.lists(each, max_size=2),
+)
 
+
+@given(DOCUMENTS)
+def test_any_document_is_read_or_refused(document: Any) -> None:
     with tempfile.NamedTemporaryFile("w") as file:
         json.dump(document, file)
         file.flush()
@@ -290,8 +294,6 @@ def test_a_helper_that_refuses_changes_nothing(
 
 @given(st.text(min_size=1).filter(lambda text: ":" not in text), st.text().filter(lambda text: not text.endswith("\0")))
 def test_what_is_kept_comes_back(user: str, password: str) -> None:
-    import tempfile
-
     surrogates = any("\ud800" <= letter <= "\udfff" for letter in user + password)
     if surrogates:
         return

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+from pathlib import Path
 
+import ordinary_user
 import pytest
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, kept, of, whole
 
@@ -295,6 +297,28 @@ def test_events(images: ImageStore, state: StateFile) -> None:
         *[("image", "untag", APP.id, {"name": APP.id})] * 2,
         ("image", "delete", APP.id, {"name": APP.id}),
     ]
+
+
+OF_SOMEBODY = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from pathlib import Path
+from unit.store.images_made import APP, images_in, prepared
+from kernelbox.store.state import StateFile
+paths = prepared(Path.home() / "store")
+state = StateFile(paths.state)
+images = images_in(paths, state, [])
+APP.added_to(images, "web")
+assert APP.is_whole_in(images)
+print(*images.remove("web").layers, sep="\\n")
+state.close()
+"""
+
+
+def test_of_an_ordinary_user(ordinary_user: ordinary_user.User) -> None:
+    done = ordinary_user.python(OF_SOMEBODY)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert set(done.stdout.split()) == set(map(str, APP.chain))
 
 
 def test_a_state_file_of_before_there_were_images(paths: StorePaths, state: StateFile, images: ImageStore) -> None:
