@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import registry_requests as requests
 from hypothesis import given
 from hypothesis import strategies as st
 from registry_requests import LAYER, ask
+from unit.registry import certificates
 
 from kernelbox.errors import InvalidOption, RegistryError
 from kernelbox.oci.digest import Digest
@@ -43,6 +45,11 @@ ANN, BOB, EVE = basic("ann", "secret of ann"), basic("bob", "bob's: secret"), ba
 
 
 @pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    return certificates.server_files(tmp_path)
+
+
+@pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     passwords, rights = tmp_path / "htpasswd", tmp_path / "rights"
     passwords.write_text(
@@ -52,15 +59,21 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {"passwords": passwords, "rights": rights}
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each of four repositories has the blob LAYER, and two of them an image."""
+    storage = tmp_path_factory.mktemp("filled")
+    with registry(storage) as running:
+        for repository in ("lab/one/deep", "shared/a/b"):
+            requests.push_blob(running.address, repository, LAYER)
+        for repository in ("public/one", "lab/one"):
+            requests.push_image(running.address, repository, "1")
+    return storage
+
+
 @pytest.fixture
-def reg(tmp_path: Path, files: dict[str, Path]) -> Iterator[Running]:
-    """Each of four repositories has the blob LAYER, and public/one an image."""
-    with registry(tmp_path / "storage") as filled:
-        for repository in ("lab/one", "lab/one/deep", "shared/a/b"):
-            requests.push_blob(filled.address, repository, LAYER)
-        requests.push_image(filled.address, "public/one", "1")
-        requests.push_image(filled.address, "lab/one", "1")
-    with registry(tmp_path / "storage", **files) as running:
+def reg(tmp_path: Path, filled: Path, files: dict[str, Path]) -> Iterator[Running]:
+    with registry(shutil.copytree(filled, tmp_path / "storage"), **files) as running:
         yield running
 
 
@@ -142,7 +155,6 @@ def test_anything_but_a_name_and_a_password_is_refused(reg: Running, said: str) 
 
 
 def test_nobody_reads_a_blob_through_a_mount(reg: Running) -> None:
-    secret = requests.ABSENT
     secret = Digest.of(b"secret")
     path = f"/v2/shared/a/b/blobs/uploads/?digest={secret}"
     assert ask(reg.address, "POST", path, b"secret", ANN).status == 201
@@ -254,7 +266,7 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     content = os.urandom(1 << 20)
     with registry(tmp_path / "storage", certificate=certificate[0], key=certificate[1]) as reg:
         assert reg.url == f"https://{reg.address}"
-        tls = ssl.create_default_context(cafile=certificate[0])
+        tls = ssl.create_default_context(cafile=tmp_path / "authority.pem")
         digest = Digest.of(content)
         path = f"/v2/lab/one/blobs/uploads/?digest={digest}"
         assert ask(reg.address, "POST", path, content, tls=tls).status == 201
@@ -265,39 +277,14 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
 
 
 def test_a_certificate_and_another_key(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    with pytest.raises(InvalidOption, match="TLS needs a certificate and its key"):
-        with registry(tmp_path, key=certificate[1]):
-            pass
+    with (
+        pytest.raises(InvalidOption, match="TLS needs a certificate and its key"),
+        registry(tmp_path, key=certificate[1]),
+    ):
+        pass
     certificate[1].write_text("nonsense")
-    with pytest.raises(InvalidOption, match="could not use the certificate"):
-        with registry(tmp_path, certificate=certificate[0], key=certificate[1]):
-            pass
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """Of 127.0.0.1, and its key."""
-    import datetime
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a registry")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return paths
+    with (
+        pytest.raises(InvalidOption, match="could not use the certificate"),
+        registry(tmp_path, certificate=certificate[0], key=certificate[1]),
+    ):
+        pass
