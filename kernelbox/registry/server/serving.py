@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from kernelbox.errors import InvalidOption, KernelBoxError, RegistryError, reason_of
 from kernelbox.linux.descriptor import Descriptor
@@ -203,6 +204,7 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             keepalive_timeout=_IDLE_S,
             auto_decompress=False,
             access_log=None,
+            logger=_http_log(),
             read_bufsize=PIECE // 2,
             lingering_time=1.0,
         )
@@ -215,7 +217,8 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
                 await site.start()
             except OSError as error:
                 raise RegistryError(
-                    f"could not listen on {listen}: {reason_of(error)}", hint="choose another port"
+                    f"could not listen on {listen}: {os.strerror(error.errno or 0).lower()}",
+                    hint="choose another address",
                 ) from error
             yield _running(runner, host, storage, tls is not None)
         finally:
@@ -223,6 +226,19 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             with contextlib.suppress(asyncio.CancelledError):
                 await collecting
             await runner.cleanup()
+
+
+def _http_log() -> logging.Logger:
+    """For what goes wrong outside `App`. Of what is no request at all nothing is said: anybody can send that, as often
+    as they like."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+    log = logging.Logger("kernelbox.registry.http", logging.WARNING)
+    log.parent = _log
+    log.addFilter(is_ours)
+    return log
 
 
 def _running(runner: web.ServerRunner, host: str, storage: Path, tls: bool) -> Running:
