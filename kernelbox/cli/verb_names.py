@@ -75,7 +75,9 @@ REGISTRY = {
     "collect": "remove from a registry's folder what nothing needs",
 }
 """What may follow `kernelbox registry`."""
-GROUPS = {"volume": VOLUMES, "image": IMAGES, "registry": REGISTRY}
+SYSTEM = {"df": "what images, containers and volumes take of the disk"}
+"""What may follow `kernelbox system`."""
+GROUPS = {"volume": VOLUMES, "image": IMAGES, "registry": REGISTRY, "system": SYSTEM}
 """Words that other verbs follow; the table of each is the module GROUP_table."""
 PRUNE = {"prune": "remove all containers that do not run"}
 
@@ -89,6 +91,7 @@ SECTIONS = {
         "container": "all that is about containers, and container prune",
         "image": "all that is about images, and image inspect and prune",
         "registry": "a registry of one's own: registry serve and collect",
+        "system": "what all of it takes: system df",
         "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
     },
     "This machine": MACHINE,

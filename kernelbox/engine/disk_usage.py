@@ -21,10 +21,11 @@ def df(box: Engine) -> dict[str, Any]:
 
 
 def _images(box: Engine) -> dict[str, Any]:
-    """`SharedSize` is what other images have too; layers are counted once in `LayersSize`, and `Unused` is what was
-    left over by somebody who was killed, or who just brings an image."""
+    """`SharedSize` is what other images have too. Each layer is counted once in `LayersSize`, each piece of content as
+    it was moved in `BlobsSize`. `Reclaimable` of both would go with the images that no container has; `Unused` was left
+    over by somebody who was killed, or belongs to somebody who just brings an image."""
     if not box.paths.state.exists():
-        return {"LayersSize": 0, "BlobsSize": 0, "Unused": 0, "Images": []}
+        return {"LayersSize": 0, "BlobsSize": 0, "Reclaimable": 0, "Unused": 0, "Images": []}
     usage = box.images.store.usage()
     found = [
         {
@@ -40,7 +41,13 @@ def _images(box: Engine) -> dict[str, Any]:
         }
         for each in usage.images
     ]
-    return {"LayersSize": usage.layers, "BlobsSize": usage.blobs, "Unused": usage.unused, "Images": found}
+    return {
+        "LayersSize": usage.layers,
+        "BlobsSize": usage.blobs,
+        "Reclaimable": usage.reclaimable,
+        "Unused": usage.unused,
+        "Images": found,
+    }
 
 
 def _containers(box: Engine) -> list[dict[str, object]]:

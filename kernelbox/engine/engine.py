@@ -119,6 +119,12 @@ class Engine:
             if self._monitor is not None:
                 self._monitor.wait_swept()
 
+    def df(self) -> dict[str, Any]:
+        """What images, containers and volumes take of the disk; see disk_usage.df."""
+        from kernelbox.engine.disk_usage import df
+
+        return df(self)
+
     def run(
         self,
         image: str,

@@ -224,6 +224,14 @@ def owned_layers(cursor: sqlite3.Cursor) -> set[str]:
     return {chain_id for (chain_id,) in cursor.execute("SELECT DISTINCT chain_id FROM layer_uses")}
 
 
+def in_use(cursor: sqlite3.Cursor) -> tuple[set[str], set[str]]:
+    """The blobs and the layers of images that containers have which are kept."""
+    owner = "owner IN (SELECT image_digest FROM containers)"
+    blobs = cursor.execute(f"SELECT DISTINCT digest FROM blob_uses WHERE {owner}").fetchall()
+    layers = cursor.execute(f"SELECT DISTINCT chain_id FROM layer_uses WHERE {owner}").fetchall()
+    return {digest for (digest,) in blobs}, {chain_id for (chain_id,) in layers}
+
+
 def note(cursor: sqlite3.Cursor, identity: str, action: str, attributes: Mapping[str, str]) -> None:
     """An event."""
     cursor.execute(
