@@ -65,8 +65,8 @@ def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> _Ro
         "Type": kind,
         "TotalCount": str(total),
         "Active": str(active),
-        "Size": human_size(size),
-        "Reclaimable": f"{human_size(reclaimable)}{share}",
+        "Size": human_size(size, 4),
+        "Reclaimable": f"{human_size(reclaimable, 4)}{share}",
     }
 
 

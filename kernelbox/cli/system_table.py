@@ -24,7 +24,8 @@ VERBS = {
         "system:df",
         (0, 0),
         (_FORMAT, _VERBOSE),
-        "Images are counted with what they were pulled or loaded as, which is kept for pushing and saving them.",
+        """Images are counted with what they were pulled or loaded as, which is kept for pushing and saving them. Every
+file of containers and volumes is looked at, which may take a moment.""",
         ("kernelbox system df", "kernelbox system df --format '{{.Type}}: {{.Reclaimable}}'"),
         below="system",
     )
