@@ -33,6 +33,7 @@ LOOKING = {
 }
 FILES = {
     "cp": "copy files out of a container or into one",
+    "commit": "make an image of a container and what it has changed",
     "diff": "what a container has changed of its image's files",
     "export": "all files of a container as a tar archive",
 }
@@ -69,7 +70,12 @@ SHORT_IMAGES = {
     "history": IMAGES["history"],
 }
 """The same without `image` in front, as Docker's users write them."""
-GROUPS = {"volume": VOLUMES, "image": IMAGES}
+REGISTRY = {
+    "serve": "let images be pushed to this machine, and pulled from it",
+    "collect": "remove from a registry's folder what nothing needs",
+}
+"""What may follow `kernelbox registry`."""
+GROUPS = {"volume": VOLUMES, "image": IMAGES, "registry": REGISTRY}
 """Words that other verbs follow; the table of each is the module GROUP_table."""
 PRUNE = {"prune": "remove all containers that do not run"}
 
@@ -82,6 +88,7 @@ SECTIONS = {
     "More": {
         "container": "all that is about containers, and container prune",
         "image": "all that is about images, and image inspect and prune",
+        "registry": "a registry of one's own: registry serve and collect",
         "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
     },
     "This machine": MACHINE,

@@ -86,7 +86,7 @@ class Containers:
             created_at=time.time(),
             command=tuple(self.box.words(command)),
             options={**given, **({"auto_remove": True} if auto_remove else {})},
-            labels=dict(wanted.labels),
+            labels={**found.config.labels, **wanted.labels},
         )
         self._make(record, uses_for(record.id, volumes_in(wanted, found), anonymous))
         return Container(self, record)

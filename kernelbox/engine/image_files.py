@@ -45,11 +45,11 @@ def load(box: Engine, source: Source, platform: str | Platform | None) -> list[I
     wanted = platform_option(platform) if isinstance(platform, str) else platform
     box.opened()
     store = box.images.store
-    with store.lease(), _opened(source) as opened:
+    with store.lease() as lease, _opened(source) as opened:
         if isinstance(opened, Path):
-            members = archive_members.of_folder(opened, store.blobs)
+            members = archive_members.of_folder(opened, lease.blobs)
         else:
-            members = archive_members.of_stream(opened, store.blobs)
+            members = archive_members.of_stream(opened, lease.blobs)
         found = image_archive.images_in(members, wanted, own_platform())
         if not found:
             raise InvalidContent("there is no image in this archive")

@@ -59,8 +59,8 @@ def fetch(
     box.opened()
     store = box.images.store
     before = _known(store, name)
-    with store.lease():
-        pulled = pulling.pull(client, name, store.blobs, platform or own_platform(), progress=progress)
+    with store.lease() as lease:
+        pulled = pulling.pull(client, name, lease.blobs, platform or own_platform(), progress=progress)
         indexes = [
             found
             for each in pulled.manifests

@@ -144,7 +144,10 @@ class Images:
 
     def of(self, record: ContainerRecord) -> Image:
         """That which a container was made from, whatever is called so by now. Raises ImageNotFound."""
-        return self._of_store(record.image, record.image_digest) if record.image_digest else self._get(record.image)
+        if not record.image_digest:
+            return self._get(record.image)
+        found = self._of_record(self.store.of_container(record.image_digest))
+        return dataclasses.replace(found, name=record.image)
 
     def hold(self, image: Image) -> Descriptor | None:
         """Keeps one of the store for as long as the descriptor, which is the caller's, is open. Raises ImageNotFound
@@ -242,11 +245,11 @@ class Images:
             return _folder(name, path)
         if colon and kind == "bundle":
             return _bundle(name, path)
-        return self._of_store(name, name)
+        return self._of_store(name)
 
-    def _of_store(self, name: str, reference: str) -> Image:
+    def _of_store(self, name: str) -> Image:
         try:
-            record = self.store.find(reference)
+            record = self.store.find(name)
         except (ImageNotFound, InvalidOption) as error:
             raise _not_found(name, error) from error
         return dataclasses.replace(self._of_record(record), name=name)

@@ -20,7 +20,8 @@ enum kb_op_code {
     KB_OP_FSCONFIG, /* fsconfig(slot[0], command num[0], text[0], text[1] or descriptor slot[1]) */
     KB_OP_FSCREATE, /* fsconfig(slot[0], FSCONFIG_CMD_CREATE) as fsuid num[0], fsgid num[1] */
     KB_OP_FSMOUNT, /* fsmount(slot[0], attributes num[0]) -> slot[3]; closes slot[0] */
-    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing */
+    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing,
+                            as fsuid num[1], fsgid num[2] */
     KB_OP_ROOT, /* the mount slot[0] over "/", then chroot into it */
     KB_OP_MASK, /* hide text[0] beneath root slot[1]: a folder under a clone of slot[0], else under one of slot[2] */
     KB_OP_MASK_KERNEL, /* a path of procfs or sysfs: bind slot[0] (with num[0]) or slot[2] over text[0] */
@@ -30,6 +31,12 @@ enum kb_op_code {
     KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */
     KB_OP_PROPAGATION, /* mount(NULL, text[0], NULL, num[0], NULL) */
     KB_OP_PTY_PEER, /* unlock the terminal slot[0] of num[0] rows and num[1] columns, its other side -> slot[3] */
+    KB_OP_PTY_INSIDE, /* the same by the device text[0] beneath the root slot[0] of a container that runs, whose first
+                            process is slot[1]: the terminal -> slot[2], its other side -> slot[3]. A child does it;
+                            where that cannot be killed the container is, and its v2 group slot num[2] - 1 (0: none) */
+    KB_OP_SHARE_MEMORY, /* a copy of what is mounted on /dev/shm of the container with the token text[0], which must be
+                            a tmpfs -> slot[3]; its first process -> slot[1]. Its ids are shown as num[0] others (0: as
+                            they are), users from num[1] and groups from num[2] on */
 
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */

@@ -38,8 +38,8 @@ class Pace:
 class PacedReader(io.RawIOBase):
     """Reads `raw`, which it owns; raises TimeoutError where less comes than `pace` asks for.
 
-    `done` is called when it is closed. Until the first byte only the time-out of the socket counts: the server may
-    think about its answer that long."""
+    `ended` says whether there is no more; `done` is called when it is closed. Until the first byte only the time-out of
+    the socket counts: the server may think about its answer that long."""
 
     def __init__(
         self, raw: io.RawIOBase, pace: Pace, clock: Callable[[], float], done: Callable[[], None] | None = None
@@ -50,6 +50,7 @@ class PacedReader(io.RawIOBase):
         self._clock = clock
         self._waited = 0.0
         self._came = -1
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -57,6 +58,7 @@ class PacedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         began = self._clock()
         count = self._raw.readinto(buffer)
+        self.ended = self.ended or count == 0
         if self._came < 0:
             self._came = 0
             return count
@@ -100,6 +102,14 @@ class PacedAdapter(HTTPAdapter):
             self._pace(manager)
         return manager
 
+    def close(self) -> None:
+        """Now, and not when nobody knows of them any more: an error that is kept knows of them."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118  # it has no iterator
+                if pool := manager.pools.get(key):
+                    pool.close()
+        super().close()
+
     def _pace(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _connection_class(pool.ConnectionCls, self._answers)})
@@ -114,9 +124,17 @@ def _answer_class(pace: Pace, clock: Callable[[], float], current: threading.loc
             raw: Any = self.fp.detach()
             stop: Stop | None = getattr(current, "stop", None)
             done = functools.partial(stop.unwatch, sock) if stop is not None else None
-            self.fp = io.BufferedReader(PacedReader(raw, pace, clock, done), _BUFFER_BYTES)
+            self._reader = PacedReader(raw, pace, clock, done)
+            self.fp = io.BufferedReader(self._reader, _BUFFER_BYTES)
             if stop is not None:
                 stop.watch(sock)
+
+        def begin(self) -> None:
+            super().begin()
+            # The library takes the end of the connection for the end of the headers: half of them would be believed.
+            if self._reader.ended:
+                self.close()
+                raise http.client.IncompleteRead(b"")
 
     return Answer
 

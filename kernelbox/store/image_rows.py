@@ -94,10 +94,10 @@ class LayerUse:
     size: int
 
 
-def get(cursor: sqlite3.Cursor, identity: str) -> ImageRecord | None:
-    """By its whole id; None where there is none, or a FORGOTTEN one."""
-    found = _select(cursor, "id = ? AND status = ?", (identity, READY))
-    return found[0] if found else None
+def get(cursor: sqlite3.Cursor, identity: str, *, forgotten: bool = False) -> ImageRecord | None:
+    """By its whole id; None where there is none, or a FORGOTTEN one unless that will do too."""
+    found = _select(cursor, "id = ?", (identity,))
+    return found[0] if found and (forgotten or found[0].status == READY) else None
 
 
 def by_prefix(cursor: sqlite3.Cursor, prefix: str) -> list[ImageRecord]:
@@ -204,11 +204,6 @@ def layers_of(cursor: sqlite3.Cursor, owner: str) -> list[LayerUse]:
     """The lowest first."""
     rows = cursor.execute("SELECT chain_id, size FROM layer_uses WHERE owner = ? ORDER BY position", (owner,))
     return [LayerUse(Digest.parse(chain_id), size) for chain_id, size in rows]
-
-
-def blobs_of(cursor: sqlite3.Cursor, owner: str) -> list[tuple[Digest, int]]:
-    rows = cursor.execute("SELECT digest, size FROM blob_uses WHERE owner = ? ORDER BY digest", (owner,))
-    return [(Digest.parse(digest), size) for digest, size in rows]
 
 
 def owners(cursor: sqlite3.Cursor, beginning: str) -> list[str]:

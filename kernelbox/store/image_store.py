@@ -49,7 +49,7 @@ class ImageStore:
         self.layers = layers
         self._state = state
         self._holds = Holds(paths.images)
-        self._leases = Leases(state, paths.images / "leases")
+        self._leases = Leases(state, paths.images / "leases", paths.blobs)
         self._garbage = Garbage(state, self.blobs, layers, self._leases, paths.trash, sweep)
 
     def lease(self) -> Lease:
@@ -89,8 +89,7 @@ class ImageStore:
         with self.lease() as lease:
             lease.keep(documents)
             for digest, raw in documents.items():
-                if not self.blobs.has(digest):
-                    self.blobs.put(raw, digest)
+                self.blobs.put(raw, digest)
             with self._state.transaction() as cursor:
                 self._check_there([*documents, *(digest for digest, _ in moved if whole)], chain)
                 rows.put(cursor, record)
@@ -120,6 +119,15 @@ class ImageStore:
             raise _not_found(str(text))
         with self._state.reading() as cursor:
             return _look_up(cursor, text)[0]
+
+    def of_container(self, identity: str) -> ImageRecord:
+        """By its whole id, for a container that has it: also one that was removed by force since. Raises
+        ImageNotFound."""
+        with self._state.reading() as cursor:
+            found = rows.get(cursor, identity, forgotten=True)
+        if found is None:
+            raise _not_found(identity)
+        return found
 
     def every(self) -> list[ImageRecord]:
         """The newest first."""

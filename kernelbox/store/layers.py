@@ -264,11 +264,13 @@ class Layers:
             with open(file, "w", encoding="utf-8") as writing:
                 json.dump(about, writing)
                 writing.flush()
-                os.fsync(file)
+                if layer.form != TREE:
+                    os.fsync(file)
             held_files.make_folder(place.parent)
-            os.fsync(folder.fileno())
             if layer.form == TREE:
                 check(lib.kb_syncfs(folder.fileno()), "write to the disk of", self._folder)
+            else:
+                os.fsync(folder.fileno())
             os.rename(new, place)
             held_files.sync_folder(place.parent)
         except OSError as error:

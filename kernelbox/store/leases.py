@@ -15,6 +15,7 @@ from kernelbox.linux.descriptor import Closing, Descriptor
 from kernelbox.oci.digest import Digest
 from kernelbox.store import held_files
 from kernelbox.store import image_rows as rows
+from kernelbox.store.blobs import Blobs
 from kernelbox.store.image_rows import LayerUse
 from kernelbox.store.state import StateFile
 
@@ -27,9 +28,12 @@ _OWNER = "lease/"
 
 
 class Lease(Closing):
-    """Until it is closed nothing that it keeps is removed, nor anything that comes into the store from now on."""
+    """Until it is closed nothing that it keeps is removed, nor anything that comes into the store from now on.
 
-    def __init__(self, state: StateFile, path: Path, file: Descriptor) -> None:
+    `blobs` are those of the store; what `has` finds among them is kept."""
+
+    def __init__(self, state: StateFile, path: Path, file: Descriptor, blobs: Path) -> None:
+        self.blobs: Blobs = _KeptBlobs(blobs, self)
         self._state = state
         self._path = path
         self._file = file
@@ -55,12 +59,26 @@ class Lease(Closing):
                 self._path.unlink(missing_ok=True)
 
 
-class Leases:
-    """Those of a store."""
+class _KeptBlobs(Blobs):
+    def __init__(self, folder: Path, lease: Lease) -> None:
+        super().__init__(folder)
+        self._lease = lease
+        self._kept: set[Digest] = set()
 
-    def __init__(self, state: StateFile, folder: Path) -> None:
+    def has(self, digest: Digest) -> bool:
+        if digest not in self._kept:
+            self._lease.keep([digest])
+            self._kept.add(digest)
+        return super().has(digest)
+
+
+class Leases:
+    """Those of a store, whose content is in the folder `blobs`."""
+
+    def __init__(self, state: StateFile, folder: Path, blobs: Path) -> None:
         self._state = state
         self._folder = folder
+        self._blobs = blobs
 
     def begin(self) -> Lease:
         """Raises StoreError."""
@@ -69,7 +87,7 @@ class Leases:
             path, file = held_files.new_file(self._folder)
         except OSError as error:
             raise held_files.disk_error(f"write to {self._folder}", error) from error
-        return Lease(self._state, path, file)
+        return Lease(self._state, path, file, self._blobs)
 
     def clean(self, cursor: sqlite3.Cursor) -> float:
         """Forgets those whose holders have died. When the oldest of the others began, in seconds since 1970; now,

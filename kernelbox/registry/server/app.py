@@ -12,7 +12,7 @@ from aiohttp import web
 from kernelbox.errors import KernelBoxError
 from kernelbox.registry.server import blobs, listings, manifests, metrics, pushes, records
 from kernelbox.registry.server.access import Access
-from kernelbox.registry.server.call import Call, Limits, in_thread
+from kernelbox.registry.server.call import EVERYWHERE, Call, Limits, in_thread
 from kernelbox.registry.server.failures import answer_for, refusal
 from kernelbox.registry.server.metrics import Metrics
 from kernelbox.registry.server.storage import Storage
@@ -43,7 +43,6 @@ _ENDPOINTS: dict[tuple[str, str], tuple[str, Handler]] = {
 }
 """Which right each needs, and who answers."""
 
-_EVERYWHERE = {"Docker-Distribution-API-Version": "registry/2.0", "Server": "kernelbox"}
 _log = logging.getLogger("kernelbox.registry")
 
 
@@ -77,7 +76,7 @@ class App:
         finally:
             self.metrics.in_flight -= 1
             self.metrics.received_bytes += request.content.total_bytes
-        answer.headers.update(_EVERYWHERE)
+        answer.headers.update(EVERYWHERE)
         self.metrics.answered(request.method, kind, answer.status, time.monotonic() - began)
         return answer
 
@@ -90,7 +89,7 @@ class App:
             return await self._answer_plain(call, user)
         endpoint = _ENDPOINTS.get((target.kind, request.method))
         if endpoint is None:
-            raise refusal("UNSUPPORTED", f"{request.method} is nothing that one does here")
+            return _not_allowed(request, [method for kind, method in _ENDPOINTS if kind == target.kind])
         right, handler = endpoint
         self._check_right(user, right, target.repository)
         if self._read_only and right != "pull":
@@ -100,7 +99,7 @@ class App:
     async def _answer_plain(self, call: Call, user: str | None) -> web.StreamResponse:
         """What is about no repository."""
         if call.request.method not in ("GET", "HEAD"):
-            raise refusal("UNSUPPORTED", f"{call.request.method} is nothing that one does here")
+            return _not_allowed(call.request, ["GET", "HEAD"])
         if user is None and self._access.asks_for_passwords:
             # Also where anyone may pull something: by this answer clients find out how to say who they are.
             raise refusal("UNAUTHORIZED", "a name and a password are asked for")
@@ -122,3 +121,10 @@ class App:
         with self._storage.state.reading() as cursor:
             totals = records.totals(cursor)
         return self.metrics.text(totals, self._storage.uploads.count())
+
+
+def _not_allowed(request: web.BaseRequest, methods: list[str]) -> web.Response:
+    """RFC 9110, section 15.5.6."""
+    answer = answer_for(refusal("UNSUPPORTED", f"{request.method} is nothing that one does here"))
+    answer.headers["Allow"] = ", ".join(methods)
+    return answer

@@ -12,7 +12,10 @@ from kernelbox.oci.value import frozen
 from kernelbox.registry.server.storage import Storage
 from kernelbox.registry.server.target import Target
 
-__all__ = ["Call", "Limits", "in_thread"]
+__all__ = ["EVERYWHERE", "Call", "Limits", "in_thread"]
+
+EVERYWHERE = {"Docker-Distribution-API-Version": "registry/2.0", "Server": "kernelbox"}
+"""Headers of every answer."""
 
 _READ_AT_ONCE, _PARSED_AT_ONCE = 16, 1
 """Manifests: a hostile one of 4 MiB takes a hundred when it is parsed."""

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from kernelbox.errors import InvalidOption, KernelBoxError, RegistryError, reason_of
 from kernelbox.linux.descriptor import Descriptor
@@ -32,6 +33,10 @@ from kernelbox.store.blobs import Blobs
 __all__ = ["Running", "Settings", "registry", "serve"]
 
 _log = logging.getLogger("kernelbox.registry")
+_http_log = logging.getLogger("kernelbox.registry.http")
+"""Of the HTTP library. What clients do wrong is answered, and fills nobody's disk."""
+_FAULTS_OF_CLIENTS = (HttpProcessingError, ConnectionError)
+_http_log.addFilter(lambda record: not record.exc_info or not isinstance(record.exc_info[1], _FAULTS_OF_CLIENTS))
 
 _THROW_AWAY = "kernelbox-registry-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -141,8 +146,9 @@ def _folder(storage: Path | str | None) -> Iterator[Path]:
         yield Path(storage)
         return
     for left in Path(tempfile.gettempdir()).glob(f"{_THROW_AWAY}*"):
-        if left.stat(follow_symlinks=False).st_uid == os.geteuid():
-            _remove_unheld(left)
+        with contextlib.suppress(FileNotFoundError):
+            if left.lstat().st_uid == os.geteuid():
+                _remove_unheld(left)
     folder, held = _new_folder()
     with held:
         try:
@@ -203,6 +209,7 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             keepalive_timeout=_IDLE_S,
             auto_decompress=False,
             access_log=None,
+            logger=_http_log,
             read_bufsize=PIECE // 2,
             lingering_time=1.0,
         )

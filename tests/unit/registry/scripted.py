@@ -57,9 +57,9 @@ class Scripted:
         self.take: Callable[[str, str], int | None] = lambda method, target: None
         """How many bytes of the body of a request are read before the connection is dropped; None for all of it."""
         self.ending = threading.Event()
-        self._connections: set[socket.socket] = set()
-        self._mutex = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=True)
+        self.connections: set[socket.socket] = set()
+        self.mutex = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"scripted": self}))
         self._server.daemon_threads = False
         if context is not None:
             self._server.socket = context.wrap_socket(
@@ -79,84 +79,83 @@ class Scripted:
     def close(self) -> None:
         self.ending.set()
         self._server.shutdown()
-        with self._mutex:
-            for each in self._connections:
+        with self.mutex:
+            for each in self.connections:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
         self._server.server_close()
         self._thread.join()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        scripted = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    """Of one connection."""
 
-            def setup(self) -> None:
-                with scripted._mutex:
-                    scripted._connections.add(self.request)
-                super().setup()
+    scripted: Scripted
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):
-                    super().handle()
+    def setup(self) -> None:
+        with self.scripted.mutex:
+            self.scripted.connections.add(self.request)
+        super().setup()
 
-            def finish(self) -> None:
-                with contextlib.suppress(OSError):
-                    super().finish()
-                with scripted._mutex:
-                    scripted._connections.discard(self.request)
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            super().handle()
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+        with self.scripted.mutex:
+            self.scripted.connections.discard(self.request)
 
-            def serve_one(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                taken = scripted.take(self.command, self.path)
-                body = self.rfile.read(length if taken is None else min(taken, length))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                received = Received(self.command, self.path, headers, body)
-                scripted.received.append(received)
-                answer = scripted.script(received)
-                if taken is not None:
-                    self.close_connection = True
-                    return
-                self.send(answer)
+    def log_message(self, *_: Any) -> None:
+        pass
 
-            def send(self, answer: Answer) -> None:
-                if answer.raw is not None:
-                    self.wfile.write(answer.raw)
-                    self.close_connection = True
-                else:
-                    self.send_usual(answer)
-                if answer.hang:
-                    scripted.ending.wait()
-                    self.close_connection = True
+    def serve_one(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        taken = self.scripted.take(self.command, self.path)
+        body = self.rfile.read(length if taken is None else min(taken, length))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        received = Received(self.command, self.path, headers, body)
+        self.scripted.received.append(received)
+        answer = self.scripted.script(received)
+        if taken is None:
+            self.send(answer)
+        else:
+            self.close_connection = True
 
-            def send_usual(self, answer: Answer) -> None:
-                self.send_response(answer.status)
-                whole = answer.body if isinstance(answer.body, bytes) else None
-                length = answer.length if answer.length is not None else None if whole is None else len(whole)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                if length is not None and "Content-Length" not in answer.headers:
-                    self.send_header("Content-Length", str(length))
-                if length is None or (whole is not None and length != len(whole)) or answer.cut is not None:
-                    self.send_header("Connection", "close")
-                    self.close_connection = True
-                self.end_headers()
-                if self.command == "HEAD":
-                    return
-                if whole is not None:
-                    self.wfile.write(whole if answer.cut is None else whole[: answer.cut])
-                else:
-                    for piece in answer.body:
-                        self.wfile.write(piece)  # type: ignore[arg-type]
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve_one  # noqa: N815
 
-        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
-            setattr(Handler, f"do_{method}", Handler.serve_one)
-        return Handler
+    def send(self, answer: Answer) -> None:
+        if answer.raw is not None:
+            self.wfile.write(answer.raw)
+            self.close_connection = True
+        else:
+            self.send_usual(answer)
+        if answer.hang:
+            self.scripted.ending.wait()
+            self.close_connection = True
+
+    def send_usual(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        whole = answer.body if isinstance(answer.body, bytes) else None
+        length = answer.length if answer.length is not None else None if whole is None else len(whole)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if length is not None and "Content-Length" not in answer.headers:
+            self.send_header("Content-Length", str(length))
+        if length is None or (whole is not None and length != len(whole)) or answer.cut is not None:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if whole is not None:
+            self.wfile.write(whole if answer.cut is None else whole[: answer.cut])
+        else:
+            for piece in answer.body:
+                self.wfile.write(piece)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

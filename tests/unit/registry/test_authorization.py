@@ -119,7 +119,7 @@ def test_a_storm_of_401_ends() -> None:
             tags(asker, server.address)
         assert len(server.received) == 4  # the first look, the request twice, one token
     assert caught.value.http_status == 401
-    assert "kernelbox login" in str(caught.value)
+    assert f"log in: kernelbox login {server.address}" in str(caught.value)
     assert waits.seconds == []
 
 
@@ -135,7 +135,7 @@ def test_basic() -> None:
             count = len(server.received)
             tags(asker, server.address)
             assert len(server.received) == count + 1  # it is known by now
-        with client() as asker, pytest.raises(Unauthorized, match="who?"):
+        with client() as asker, pytest.raises(Unauthorized, match=r"who\?"):
             tags(asker, server.address)
         with client(known={server.address: Credentials("me", "wrong")}) as asker, pytest.raises(Unauthorized):
             tags(asker, server.address)
@@ -143,9 +143,12 @@ def test_basic() -> None:
 
 def test_a_wrong_password_is_said_to_be_one() -> None:
     registry = Tokens(answers=lambda received: Answer(401, b"secret page"))
-    with scripted(registry) as server, client(known={server.address: ME}) as asker:
-        with pytest.raises(Unauthorized, match="gives no token for .* to me") as caught:
-            tags(asker, server.address)
+    with (
+        scripted(registry) as server,
+        client(known={server.address: ME}) as asker,
+        pytest.raises(Unauthorized, match=r"gives no token for .* to me") as caught,
+    ):
+        tags(asker, server.address)
     assert "log in again" in str(caught.value)
     assert "se:cret" not in str(caught.value)
     assert "secret page" not in str(caught.value)
@@ -253,9 +256,12 @@ def test_a_second_origin_that_asks_is_told_nothing() -> None:
                 return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
             return Answer(307, headers={"Location": f"http://{second.address}/"})
 
-        with scripted(script) as first, client(known={first.address: ME, second.address: ME}) as asker:
-            with pytest.raises(Unauthorized):
-                tags(asker, first.address)
+        with (
+            scripted(script) as first,
+            client(known={first.address: ME, second.address: ME}) as asker,
+            pytest.raises(Unauthorized),
+        ):
+            tags(asker, first.address)
         assert ["authorization" in each.headers for each in second.received] == [False]
 
 
@@ -292,6 +298,21 @@ def test_what_is_encrypted_stays_so(tmp_path: Path) -> None:
         assert plain.received == []
 
 
+def test_those_to_whom_a_registry_sends_us_on_have_certificates_of_their_own(tmp_path: Path) -> None:
+    context, authority = server_context(tmp_path)
+    with scripted(lambda received: TAGS, context) as second:
+
+        def script(received: Received) -> Answer:
+            elsewhere = {"Location": f"https://{second.address}/"}
+            return Answer(200 if received.path == "/v2/" else 302, headers=elsewhere)
+
+        with scripted(script) as first:
+            with client() as asker, pytest.raises(RegistryError, match="could not show"):
+                tags(asker, first.address)
+            with client({second.address: RegistrySettings(ca=str(authority))}) as asker:
+                assert tags(asker, first.address) == ["1"]
+
+
 def test_a_registry_of_this_machine_may_be_encrypted(tmp_path: Path) -> None:
     context, authority = server_context(tmp_path)
     with scripted(lambda received: TAGS, context) as server:
@@ -314,9 +335,12 @@ def test_no_password_is_sent_to_find_out_whether_a_registry_is_encrypted(tmp_pat
 
 def test_what_is_not_allowed_is_said_in_the_registry_s_words() -> None:
     body = b'{"errors": [{"code": "DENIED", "message": "only on \\u001b[31mMondays"}]}'
-    with scripted(lambda received: Answer(200 if received.path == "/v2/" else 403, body)) as server:
-        with client() as asker, pytest.raises(Unauthorized, match=r"only on \[31mMondays") as caught:
-            tags(asker, server.address)
+    with (
+        scripted(lambda received: Answer(200 if received.path == "/v2/" else 403, body)) as server,
+        client() as asker,
+        pytest.raises(Unauthorized, match=r"only on \[31mMondays") as caught,
+    ):
+        tags(asker, server.address)
     assert (caught.value.http_status, caught.value.code) == (403, "DENIED")
 
 
@@ -333,6 +357,9 @@ def test_a_login_is_checked() -> None:
 
 
 def test_a_repository_that_is_not_there() -> None:
-    with scripted(lambda received: Answer(404)) as server, client() as asker:
-        with pytest.raises(ImageNotFound, match="could not list the tags of"):
-            tags(asker, server.address)
+    with (
+        scripted(lambda received: Answer(404)) as server,
+        client() as asker,
+        pytest.raises(ImageNotFound, match="could not list the tags of"),
+    ):
+        tags(asker, server.address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -77,15 +79,11 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_configuration_or_an_error(text: str) -> None:
-    import tempfile
-
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:
         file.write(text)
         file.flush()
-        try:
+        with contextlib.suppress(InvalidOption):
             assert isinstance(read(Path(file.name)), Configuration)
-        except InvalidOption:
-            pass
 
 
 def test_the_file_of_the_user_comes_before_that_of_the_machine(tmp_path: Path) -> None:

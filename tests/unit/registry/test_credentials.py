@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.registry.scripted import Answer, Received, scripted
 
-from kernelbox.errors import InvalidContent, RegistryError
+from kernelbox.errors import InvalidContent, RegistryError, Unauthorized
 from kernelbox.oci import reference
 from kernelbox.registry import credential_helper, login
+from kernelbox.registry.configuration import Configuration
 from kernelbox.registry.credentials import Credentials, Keyring, config_path, encoded, same_registry
 
 HELPER = """#!{python}
@@ -77,7 +80,7 @@ def test_an_entry_is_found_by_its_host_and_port(config: Callable[[Any], Path], n
     assert Keyring(path).of("images.example:5001") is None
 
 
-@pytest.mark.parametrize("name", sorted(reference.DEFAULT_HOSTS) + [reference.CREDENTIALS_KEY])
+@pytest.mark.parametrize("name", [*sorted(reference.DEFAULT_HOSTS), reference.CREDENTIALS_KEY])
 def test_the_default_registry_has_had_several_names(config: Callable[[Any], Path], name: str) -> None:
     assert Keyring(config({"auths": {name: {"auth": auth("me", "p")}}})).of("docker.io") == Credentials("me", "p")
 
@@ -136,12 +139,15 @@ def test_a_file_that_makes_no_sense_is_named(config: Callable[[Any], Path], docu
         Keyring(config(document)).of("a.example")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text(max_size=5), lambda each: st.dictionaries(
-    st.sampled_from(["auths", "a.example", "auth", "identitytoken", "username"]), each, max_size=3) | st.lists(each, max_size=2)
-))  # fmt: skip
-def test_any_document_is_read_or_refused(document: Any) -> None:
-    import tempfile
+KEYS = st.sampled_from(["auths", "a.example", "auth", "identitytoken", "username"])
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=5),
+    lambda each: st.dictionaries(KEYS, each, max_size=3) | st.lists(each, max_size=2),
+)
 
+
+@given(DOCUMENTS)
+def test_any_document_is_read_or_refused(document: Any) -> None:
     with tempfile.NamedTemporaryFile("w") as file:
         json.dump(document, file)
         file.flush()
@@ -257,6 +263,20 @@ def test_login_where_nothing_can_be_written(tmp_path: Path) -> None:
         login.keep("a.example", Credentials("me", "p"), tmp_path / "file" / "config.json")
 
 
+def test_only_who_is_let_in_is_kept(tmp_path: Path) -> None:
+    def script(received: Received) -> Answer:
+        known = received.headers.get("authorization") == f"Basic {auth('me', 'right')}"
+        return Answer(200 if known else 401, headers={"WWW-Authenticate": "Basic"})
+
+    path = tmp_path / "config.json"
+    with scripted(script) as server:
+        with pytest.raises(Unauthorized):
+            login.login(server.address, Credentials("me", "wrong"), Configuration(), path)
+        assert not path.exists()
+        assert login.login(server.address, Credentials("me", "right"), Configuration(), path) == str(path)
+        assert Keyring(path).of(server.address) == Credentials("me", "right")
+
+
 def test_logins_at_once_take_turns(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     names = [f"r{number}.example" for number in range(20)]
@@ -290,8 +310,6 @@ def test_a_helper_that_refuses_changes_nothing(
 
 @given(st.text(min_size=1).filter(lambda text: ":" not in text), st.text().filter(lambda text: not text.endswith("\0")))
 def test_what_is_kept_comes_back(user: str, password: str) -> None:
-    import tempfile
-
     surrogates = any("\ud800" <= letter <= "\udfff" for letter in user + password)
     if surrogates:
         return

@@ -225,9 +225,12 @@ def test_a_search_where_there_is_only_a_catalog() -> None:
 
 
 def test_a_search_where_there_is_nothing() -> None:
-    with scripted(lambda received: Answer(200 if received.path == "/v2/" else 404)) as server, client() as asker:
-        with pytest.raises(NotSupported, match="offers no search"):
-            asker.search(server.address, "tool", 25)
+    with (
+        scripted(lambda received: Answer(200 if received.path == "/v2/" else 404)) as server,
+        client() as asker,
+        pytest.raises(NotSupported, match="offers no search"),
+    ):
+        asker.search(server.address, "tool", 25)
 
 
 def test_a_repository_that_is_not_there() -> None:

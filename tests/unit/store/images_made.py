@@ -20,6 +20,7 @@ from kernelbox.store.image_rows import ImageRecord
 from kernelbox.store.image_store import ImageStore
 from kernelbox.store.layer_forms import tree_form
 from kernelbox.store.layer_pipe import LayerSource
+from kernelbox.store.layer_work import Owners
 from kernelbox.store.layers import Layer, Layers
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import StateFile
@@ -36,7 +37,9 @@ def prepared(root: Path) -> StorePaths:
 
 
 def images_in(paths: StorePaths, state: StateFile, swept: list[str]) -> ImageStore:
-    layers = Layers(paths.layers, paths.trash, swept.append, tree_form(rootless=os.geteuid() != 0))
+    rootless = os.geteuid() != 0
+    form = tree_form(rootless=rootless, owners=Owners(one=rootless))
+    layers = Layers(paths.layers, paths.trash, swept.append, form)
     return ImageStore(state, paths, layers, swept.append)
 
 

@@ -15,6 +15,17 @@ from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import StateFile
 
 
+def wait_for_tick(images: ImageStore, folder: Path) -> None:
+    """Until what is there now is older than what comes next."""
+    latest = max(map(images.blobs.came, images.blobs.every()))
+
+    def later() -> bool:
+        (folder / "clock").write_bytes(b"")
+        return (folder / "clock").stat().st_ctime > latest
+
+    wait_until(later, "the disk's clock goes on, which ticks some hundred times a second")
+
+
 def test_usage(images: ImageStore, state: StateFile) -> None:
     for made in (BASE, APP, ALONE):
         made.added_to(images)
@@ -52,15 +63,23 @@ def test_what_a_lease_keeps_stays(images: ImageStore) -> None:
     assert kept(images) == (set(), set())
 
 
+def test_what_a_lease_has_found_stays(images: ImageStore, tmp_path: Path) -> None:
+    APP.moved_to(images)
+    wait_for_tick(images, tmp_path)
+    with images.lease() as lease:
+        assert lease.blobs.has(APP.contents[0].digest)
+        assert not lease.blobs.has(TOOL.contents[1].digest)
+        with lease.blobs.partial(APP.contents[1].digest) as writer:
+            assert writer.found
+        images.collect()
+        assert kept(images)[0] == {each.digest for each in APP.contents}
+    images.collect()
+    assert kept(images)[0] == set()
+
+
 def test_what_was_there_before_a_lease_goes(images: ImageStore, tmp_path: Path) -> None:
     APP.moved_to(images)
-    latest = max(map(images.blobs.came, images.blobs.every()))
-
-    def later() -> bool:
-        (tmp_path / "clock").write_bytes(b"")
-        return (tmp_path / "clock").stat().st_ctime > latest
-
-    wait_until(later, "the disk's clock goes on, which ticks some hundred times a second")
+    wait_for_tick(images, tmp_path)
     with images.lease():
         images.collect()
         assert kept(images) == (set(), set())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+from pathlib import Path
 
+import ordinary_user
 import pytest
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, kept, of, whole
 
-from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption
+from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidContent, InvalidOption
 from kernelbox.oci import reference
 from kernelbox.oci.manifest import Index
 from kernelbox.store.image_store import ImageStore
@@ -122,6 +124,20 @@ def test_what_an_image_needs_has_to_be_there(images: ImageStore, missing: str) -
         assert images.layers_of(record) == layers, "but need not, if it can be made again"
 
 
+def test_what_has_changed_on_the_disk_is_seen(images: ImageStore) -> None:
+    record = APP.added_to(images, "web")
+    for made in (APP.document, APP.manifest):
+        path = images.blobs.path(made.digest)
+        path.write_bytes(made.raw.replace(b"sha256", b"sha512", 1))
+        with pytest.raises(InvalidContent, match="is damaged: it should be"):
+            images.document_of(record) if made is APP.document else images.manifest_of(record)
+    images.layers.remove(APP.chain[1])
+    with pytest.raises(BlobNotFound, match=f"no such layer in the store: {APP.chain[1]}"):
+        images.layers_of(record)
+    APP.added_to(images)
+    assert APP.is_whole_in(images), "what comes again mends it"
+
+
 def test_the_layers_have_to_be_its_own(images: ImageStore) -> None:
     for made in (APP, TOOL):
         made.moved_to(images)
@@ -192,12 +208,15 @@ def test_what_a_container_has_stays(images: ImageStore, state: StateFile) -> Non
     with pytest.raises(ImageNotFound):
         images.find(APP.id)
     assert images.every() == []
+    assert images.of_container(APP.id).names == ()
     assert kept(images) == of(APP), "the container still has it"
     images.collect()
     assert kept(images) == of(APP)
     state.remove(one.id)
     images.collect()
     assert kept(images) == (set(), set())
+    with pytest.raises(ImageNotFound):
+        images.of_container(APP.id)
 
 
 def test_what_was_forgotten_comes_again(images: ImageStore, state: StateFile) -> None:
@@ -243,6 +262,9 @@ def test_who_holds_an_image_keeps_it(images: ImageStore, paths: StorePaths) -> N
     assert images.prune().deleted == (APP.id,)
     with pytest.raises(ImageNotFound):
         images.hold(APP.id)
+    for text in ("", "sha256:../../../x", "web"):
+        with pytest.raises(InvalidContent, match="is no digest"):
+            images.hold(text)
 
 
 def test_who_holds_and_who_removes_at_once(images: ImageStore, paths: StorePaths) -> None:
@@ -295,6 +317,28 @@ def test_events(images: ImageStore, state: StateFile) -> None:
         *[("image", "untag", APP.id, {"name": APP.id})] * 2,
         ("image", "delete", APP.id, {"name": APP.id}),
     ]
+
+
+OF_SOMEBODY = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from pathlib import Path
+from unit.store.images_made import APP, images_in, prepared
+from kernelbox.store.state import StateFile
+paths = prepared(Path.home() / "store")
+state = StateFile(paths.state)
+images = images_in(paths, state, [])
+APP.added_to(images, "web")
+assert APP.is_whole_in(images)
+print(*images.remove("web").layers, sep="\\n")
+state.close()
+"""
+
+
+def test_of_an_ordinary_user(ordinary_user: ordinary_user.User) -> None:
+    done = ordinary_user.python(OF_SOMEBODY)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert set(done.stdout.split()) == set(map(str, APP.chain))
 
 
 def test_a_state_file_of_before_there_were_images(paths: StorePaths, state: StateFile, images: ImageStore) -> None:
