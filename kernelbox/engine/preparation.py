@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelbox.engine import joining, own_account, spec, users, way_out
+from kernelbox.engine import joining, own_account, run_words, spec, users, way_out
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.image import Image
@@ -95,7 +95,7 @@ class Prepared:
         identity = secrets.token_hex(32)
         old = self.info
         hostname = identity[:12] if old.hostname == old.id[:12] else old.hostname
-        name = f"run-{identity[:8]}" if old.name == f"run-{old.id[:8]}" else old.name
+        name = run_words.name_of(identity) if old.name == run_words.name_of(old.id) else old.name
         info = ContainerInfo(identity, name, hostname)
         return dataclasses.replace(self, info=info, encoded=self.encoded.renamed(identity))
 
@@ -147,7 +147,7 @@ def prepare(
     left_out = without_place(image, files) if rootless else ()
     mapped = _mapped(kernel, image, rootfs, home)
     sources = _sources(kernel, config, taken, placed, joined.memory)
-    name = kept.name if kept else options.name or f"run-{identity[:8]}"
+    name = kept.name if kept else options.name or run_words.name_of(identity)
     target = Target(
         id=identity,
         rootfs=rootfs,
@@ -175,13 +175,13 @@ def prepare(
         way_out=() if image.bundle else way_out.program(options.network, rootless=rootless),
         bundle=image.bundle_path or str(home / identity),
     )
-    open_devices = bool(rules) and not rootless and not filtered
     notes = (*options.notes, *joined.notes, *lowered, *kernel.hierarchy.unsupported(limits))
-    notes += (*_notes(target, left_out, open_devices), *(placed.unmapped(sources) if taken else ()))
+    notes += (*_notes(target, left_out, bool(rules) and not filtered), *(placed.unmapped(sources) if taken else ()))
     applied = {each: getattr(limits, each) for each in limits.asked()}
     info = ContainerInfo(identity, name, config.hostname)
     null = not (kept and options.interactive and not options.tty) and not with_input
-    encoded = _encoded(config, target, kept, _sent(target, null, mapped), shared, with_input=with_input)
+    words = b"" if kept else run_words.encode(image.name, command, options)
+    encoded = _encoded(config, target, kept, _sent(target, null, mapped), shared, words, with_input=with_input)
     return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes), placed.locks)
 
 
@@ -199,7 +199,7 @@ def _notes(target: Target, left_out: Sequence[str], open_devices: bool) -> Itera
         yield own_account.ONE_ID_NOTE
     if not target.groups:
         yield _NO_GROUPS_NOTE
-    if open_devices and not any("devices" in group.controllers for group in target.groups):
+    if open_devices and not target.rootless and not any("devices" in group.controllers for group in target.groups):
         yield _NO_DEVICE_RULES_NOTE
     yield from (f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out)
 
@@ -210,13 +210,15 @@ def _encoded(
     kept: Kept | None,
     names: Sequence[str],
     shared: Mapping[str, int],
+    words: bytes,
     *,
     with_input: bool,
 ) -> EncodedPlan:
     plan = compile_plan(config, target)
     tty = config.process is not None and config.process.terminal
     if kept is None:
-        return plan.encode(names, shared, identity=target.id, pipes=0 if tty else int(with_input) | 6)
+        pipes = 0 if tty else int(with_input) | 6
+        return plan.encode(names, shared, identity=target.id, pipes=pipes, words=words)
     given = [*names, PROCESS] if kept.adopt else names
     pipes = (2 if tty else 6) if kept.attach else 0
     return plan.encode(given, shared, identity=target.id, pipes=pipes, piped_names=("", *ATTACHED))

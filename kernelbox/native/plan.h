@@ -94,6 +94,7 @@ enum kb_target { KB_TARGET_EXISTS, KB_TARGET_FOLDER, KB_TARGET_FILE };
 
 /* slots below KB_SHARED_SLOTS belong to one plan, those from it on to the monitor: a set-up plan fills them */
 enum { KB_SHARED_SLOTS = 128, KB_SLOTS = 192, KB_NO_SLOT = -1, KB_MAX_OPS = 2048, KB_MAX_PLAN = 4194304 };
+enum { KB_MOST_WORDS = 2048 };
 
 enum kb_op_flag {
     KB_IN_WORKSHOP = 1,
@@ -120,7 +121,9 @@ enum kb_request_type {
     KB_CLOSE_INPUT, /* the monitor lets go of the container's input: it ends with the last client that has it */
     KB_PAUSE, /* with `signal` not 0 nothing is started in the container: it is frozen, and we would wait for it */
     KB_HEALTH, /* a plan with one clone, run again and again in the container, whose end says whether that is well */
-    KB_RESTARTS /* the container's restart policy becomes life.restart and life.restart_most */
+    KB_RESTARTS, /* the container's restart policy becomes life.restart and life.restart_most */
+    KB_LIST /* those that have words, after the one with this token: struct kb_listed and the words of each, in the
+                            record under the key of its pid; `status` of the answer is how many more there are */
 };
 enum kb_request_flag {
     KB_LEASE = 1, /* end it when this connection closes */
@@ -162,6 +165,7 @@ struct kb_request {
     int16_t reveal; /* a slot whose descriptor goes back with the first answer */
     int16_t fail_op, fail_errno; /* make this operation fail, for tests; -1: none */
     uint32_t text_size, last_text; /* the text of the last part begins at last_text and is kept */
+    uint32_t words, words_size; /* what a container that is not kept is, for whoever asks: in that text; 0: none */
     int32_t signal;
     int16_t big; /* not 0: operations and text are in a memfd, the slot big - 1 */
     int16_t reserved;
@@ -182,6 +186,11 @@ struct kb_answer {
     uint64_t clock_ns; /* since 1970 */
     uint64_t now_ns, user_us, system_us, max_rss_kb, first_op;
 }; /* then struct kb_traced for each operation, then the record */
+
+struct kb_listed {
+    char token[32];
+    uint64_t clock_ns; /* when it was started */
+};
 
 struct kb_traced {
     uint64_t start_ns, end_ns;

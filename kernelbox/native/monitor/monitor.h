@@ -77,6 +77,9 @@ struct container {
     int16_t fail_op, fail_errno;
     struct kb_op *after;
     char *text;
+    const char *words;                                 /* in `text` */
+    uint32_t words_size;
+    uint64_t clock_ns;                                 /* when it was started */
     struct held *held;
 };
 
@@ -260,6 +263,7 @@ void sweeper_end(void);
 struct container *container_new(struct plan *plan, struct connection *owner);
 struct container *container_find(const char token[32]);
 void container_ended(struct container *container);
+void containers_list(struct connection *connection, const char after[32]);
 void containers_release(struct connection *owner);
 int container_signal(struct container *container, int signal, bool stopping);
 int container_begin_again(struct container *container, struct plan *plan); /* another start: its process runs */

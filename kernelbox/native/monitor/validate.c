@@ -202,10 +202,17 @@ static bool life_fits(const struct kb_request *head)
     return fits && (!(head->flags & KB_ADOPT) || (life->process != KB_NO_SLOT && head->signal > 0));
 }
 
+static bool words_fit(const struct kb_request *head)
+{
+    uint32_t first = head->words, size = head->words_size;
+    return !size || (size <= KB_MOST_WORDS && first && first >= head->last_text && first < head->text_size &&
+                     size <= head->text_size - first && !(head->flags & KB_KEEP));
+}
+
 int validate(const struct kb_request *head, const struct kb_op *ops, const char *text)
 {
     int count = head->before + head->inside + head->after, clones = 0;
-    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS || !life_fits(head))
+    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS || !life_fits(head) || !words_fit(head))
         return -EINVAL;
     for (int i = 0; i < count; i++) {
         if (!op_fits(head, &ops[i], text, place_of(head, i)))
