@@ -43,6 +43,9 @@ _ENDPOINTS: dict[tuple[str, str], tuple[str, Handler]] = {
 }
 """Which right each needs, and who answers."""
 
+_GONE = 499
+"""What is counted where the client went away before it had an answer; HTTP has no number for it."""
+
 _log = logging.getLogger("kernelbox.registry")
 
 
@@ -57,7 +60,7 @@ class App:
         self._limits = Limits()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Every request. Raises only where the client has gone."""
+        """Every request."""
         began, kind = time.monotonic(), "none"
         self.metrics.in_flight += 1
         try:
@@ -69,7 +72,7 @@ class App:
             if answer.status >= 500:
                 _log.error("%s %s: %s", request.method, request.rel_url.raw_path, error)
         except ConnectionError:
-            raise
+            answer = web.Response(status=_GONE)  # nobody is there to get it
         except Exception as error:
             _log.exception("%s %s: a fault of the registry itself", request.method, request.rel_url.raw_path)
             answer = answer_for(KernelBoxError(str(error)))

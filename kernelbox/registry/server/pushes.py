@@ -116,7 +116,7 @@ async def _receive(call: Call, upload: Upload, said: bodies.Range | None) -> Non
     before = upload.offset
     if said and said.start != before:
         raise refusal("BLOB_UPLOAD_INVALID", f"the next byte is {before}, not {said.start}", status=416)
-    async for piece in bodies.pieces(call.request):
+    async for piece in _pieces(call, upload):
         if said and upload.offset + len(piece) > said.end + 1:
             await in_thread(upload.truncate, before)
             raise refusal("SIZE_INVALID", f"the body is longer than the {said.length} bytes that its range has")
@@ -124,6 +124,18 @@ async def _receive(call: Call, upload: Upload, said: bodies.Range | None) -> Non
     if said and upload.offset != said.end + 1:
         await in_thread(upload.truncate, before)
         raise refusal("SIZE_INVALID", f"the body is shorter than the {said.length} bytes that its range has")
+
+
+async def _pieces(call: Call, upload: Upload) -> AsyncIterator[bytes]:
+    """What has come of a body that breaks off stays, but for a single byte: in the words of the specification an upload
+    of one byte has the range 0-0, and so has an empty one."""
+    try:
+        async for piece in bodies.pieces(call.request):
+            yield piece
+    except ConnectionError:
+        if upload.offset == 1:
+            await in_thread(upload.truncate, 0)
+        raise
 
 
 def _accepted(target: Target, size: int) -> web.Response:

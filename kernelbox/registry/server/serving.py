@@ -33,10 +33,6 @@ from kernelbox.store.blobs import Blobs
 __all__ = ["Running", "Settings", "registry", "serve"]
 
 _log = logging.getLogger("kernelbox.registry")
-_http_log = logging.getLogger("kernelbox.registry.http")
-"""Of the HTTP library. What clients do wrong is answered, and fills nobody's disk."""
-_http_log.addFilter(lambda record: not record.exc_info or not isinstance(record.exc_info[1], _FAULTS_OF_CLIENTS))
-_FAULTS_OF_CLIENTS = (HttpProcessingError, ConnectionError)
 
 _THROW_AWAY = "kernelbox-registry-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -209,7 +205,7 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             keepalive_timeout=_IDLE_S,
             auto_decompress=False,
             access_log=None,
-            logger=_http_log,
+            logger=_http_log(),
             read_bufsize=PIECE // 2,
             lingering_time=1.0,
         )
@@ -222,7 +218,8 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
                 await site.start()
             except OSError as error:
                 raise RegistryError(
-                    f"could not listen on {listen}: {reason_of(error)}", hint="choose another port"
+                    f"could not listen on {listen}: {os.strerror(error.errno or 0).lower()}",
+                    hint="choose another address",
                 ) from error
             yield _running(runner, host, storage, tls is not None)
         finally:
@@ -230,6 +227,19 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             with contextlib.suppress(asyncio.CancelledError):
                 await collecting
             await runner.cleanup()
+
+
+def _http_log() -> logging.Logger:
+    """For what goes wrong outside `App`. Of what is no request at all nothing is said: anybody can send that, as often
+    as they like."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+    log = logging.Logger("kernelbox.registry.http", logging.WARNING)
+    log.parent = _log
+    log.addFilter(is_ours)
+    return log
 
 
 def _running(runner: web.ServerRunner, host: str, storage: Path, tls: bool) -> Running:
