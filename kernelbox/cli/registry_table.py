@@ -58,8 +58,27 @@ push, delete or all) and in which repositories (* is a word between slashes, ** 
         ("kernelbox registry collect --storage ~/registry --untagged",),
         below="registry",
     ),
+    Verb("ls", "REGISTRY", "registry:ls", (1, 1), examples=("kernelbox registry ls localhost:5000",), below="registry"),
+    Verb(
+        "tags",
+        "NAME",
+        "registry:tags",
+        (1, 1),
+        examples=("kernelbox registry tags localhost:5000/lab/tool",),
+        below="registry",
+    ),
+    Verb(
+        "rm",
+        "NAME:TAG|NAME@DIGEST [NAME...]",
+        "registry:remove",
+        (1, None),
+        (),
+        "A digest is the manifest with all its tags. Its content goes when the registry collects what nothing needs.",
+        ("kernelbox registry rm localhost:5000/lab/tool:1",),
+        below="registry",
+    ),
 )
 
 VERBS = {verb.name: verb for verb in _EVERY}
 
-ALIASES = {"gc": "collect", "garbage-collect": "collect"}
+ALIASES = {"gc": "collect", "garbage-collect": "collect", "list": "ls", "remove": "rm"}
