@@ -36,6 +36,7 @@ def serve(given: Given) -> int:
         collect_every_s=_seconds(given, "collect_every", "0"),
         kept_s=_seconds(given, "keep", "1h"),
         untagged=given.flag("untagged"),
+        cache_of=given.text("cache_of"),
         shared=StorePaths.of().blobs if given.flag("share") else None,
     )
 

@@ -15,6 +15,7 @@ from kernelbox.registry.server.access import Access
 from kernelbox.registry.server.call import EVERYWHERE, Call, Limits, in_thread
 from kernelbox.registry.server.failures import answer_for, refusal
 from kernelbox.registry.server.metrics import Metrics
+from kernelbox.registry.server.pull_through import PullThrough
 from kernelbox.registry.server.storage import Storage
 from kernelbox.registry.server.target import Target, parse
 
@@ -52,11 +53,14 @@ _log = logging.getLogger("kernelbox.registry")
 class App:
     """Of one server, in one event loop."""
 
-    def __init__(self, storage: Storage, access: Access, *, read_only: bool = False) -> None:
+    def __init__(
+        self, storage: Storage, access: Access, *, read_only: bool = False, cache: PullThrough | None = None
+    ) -> None:
         self.metrics = Metrics()
         self._storage = storage
         self._access = access
         self._read_only = read_only
+        self._cache = cache
         self._limits = Limits()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -97,6 +101,10 @@ class App:
         self._check_right(user, right, target.repository)
         if self._read_only and right != "pull":
             raise refusal("UNSUPPORTED", "this registry is for reading only")
+        if self._cache and right == "push":
+            raise refusal("UNSUPPORTED", "this registry is a cache of another one: push to that")
+        if self._cache:
+            handler = self._cache.endpoints.get((target.kind, request.method), handler)
         return await handler(call)
 
     async def _answer_plain(self, call: Call, user: str | None) -> web.StreamResponse:

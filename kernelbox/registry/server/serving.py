@@ -21,12 +21,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from kernelbox.errors import InvalidOption, KernelBoxError, RegistryError, reason_of
 from kernelbox.linux.descriptor import Descriptor
+from kernelbox.oci.reference import is_registry
 from kernelbox.oci.value import frozen
 from kernelbox.registry.server.access import Access
 from kernelbox.registry.server.app import App
 from kernelbox.registry.server.bodies import PIECE
 from kernelbox.registry.server.call import in_thread
 from kernelbox.registry.server.collect import KEPT_S, UPLOADS_KEPT_S, collect
+from kernelbox.registry.server.pull_through import PullThrough
 from kernelbox.registry.server.storage import Storage
 from kernelbox.store.blobs import Blobs
 
@@ -46,7 +48,8 @@ _GRACE_S = 10.0
 class Settings:
     """`certificate` and `key` (PEM) make it speak TLS only. `passwords` and `rights` are the files of `Access`.
     `collect_every_s`: how often what nothing needs is collected, 0 for never; `untagged`: manifests without a tag too.
-    `shared` is the folder of the blobs of an engine's store: see `Storage`."""
+    `shared` is the folder of the blobs of an engine's store: see `Storage`. `cache_of` is another registry: see
+    `PullThrough`."""
 
     certificate: Path | None = None
     key: Path | None = None
@@ -58,6 +61,7 @@ class Settings:
     uploads_kept_s: float = UPLOADS_KEPT_S
     untagged: bool = False
     shared: Path | None = None
+    cache_of: str = ""
 
 
 @frozen
@@ -95,6 +99,7 @@ def registry(
     rights: Path | str | None = None,
     certificate: Path | str | None = None,
     key: Path | str | None = None,
+    cache_of: str = "",
 ) -> Iterator[Running]:
     """A registry in a thread of this program, for as long as the block lasts; without `storage` in a folder that is
     removed with all that was pushed. The options are those of `Settings`. Raises InvalidOption, RegistryError,
@@ -109,6 +114,7 @@ def registry(
         passwords=_path(passwords),
         rights=_path(rights),
         read_only=read_only,
+        cache_of=cache_of,
     )
     with _folder(storage) as folder, _threaded(listen, folder, settings) as running:
         yield running
@@ -199,7 +205,8 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
         with kept.state.reading():
             pass  # what is wrong with the storage is said now
         access = Access(settings.passwords, settings.rights)
-        app = App(kept, access, read_only=settings.read_only)
+        cache = _cache(kept, settings.cache_of)
+        app = App(kept, access, read_only=settings.read_only, cache=cache)
         server = _Bounded(
             app.handle,
             keepalive_timeout=_IDLE_S,
@@ -227,6 +234,19 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             with contextlib.suppress(asyncio.CancelledError):
                 await collecting
             await runner.cleanup()
+            if cache:
+                await cache.end()
+
+
+def _cache(storage: Storage, registry: str) -> PullThrough | None:
+    """Raises InvalidOption."""
+    if not registry:
+        return None
+    from kernelbox.registry.client import Client
+
+    if not is_registry(registry):
+        raise InvalidOption(f"{registry[:100]!r} is no registry", hint="a host, and perhaps a port: docker.io")
+    return PullThrough(storage, Client(), registry)
 
 
 def _http_log() -> logging.Logger:
