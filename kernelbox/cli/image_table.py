@@ -174,10 +174,45 @@ VERBS = {verb.name: dataclasses.replace(verb, below="image") for verb in _EVERY}
 
 ALIASES = {"list": "ls", "remove": "rm"}
 
+_ALONE = (
+    Verb(
+        "search",
+        "TERM",
+        "search:search",
+        _ONE,
+        (
+            _option("filter", "-f --filter", "list", "KEY=VALUE", "only those that match: stars=3, is-official=true"),
+            _option(
+                "format", "--format", "str", "FORMAT", "how to print it: table, json, or a template such as '{{.Name}}'"
+            ),
+            _option("limit", "--limit", "int", "N", "at most so many", "25"),
+            _NO_TRUNC,
+        ),
+        "A registry may stand in front of the term; where it offers no search, its list of names is looked through.",
+        ("kernelbox search postgres", "kernelbox search localhost:5000/lab"),
+    ),
+    Verb(
+        "login",
+        "[REGISTRY]",
+        "login:login",
+        (0, 1),
+        (
+            _option("username", "-u --username", "str", "NAME", "who one is there", "it is asked for"),
+            _flag("password_stdin", "--password-stdin", "read the password, or a token, from standard input"),
+        ),
+        """Who one is there is kept where Docker keeps it: in its config.json, or with the credential helper that this
+names. There is no option for the password itself: everybody on the machine can read what a command was called with.""",
+        ("kernelbox login localhost:5000", "kernelbox login -u ann --password-stdin images.example < token"),
+    ),
+    Verb("logout", "[REGISTRY]", "login:logout", (0, 1)),
+)
+"""About registries; Docker has nothing else to put in front of them either."""
+
 _SHORT = {"images": "ls", "rmi": "rm"}
 _PLAIN = ("pull", "push", "load", "save", "import", "tag", "history")
 BY_ITSELF = {
     **{short: dataclasses.replace(VERBS[name], name=short, below="") for short, name in _SHORT.items()},
     **{name: dataclasses.replace(VERBS[name], below="") for name in _PLAIN},
+    **{verb.name: verb for verb in _ALONE},
 }
 """Those that need no `image` in front."""

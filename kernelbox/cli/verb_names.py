@@ -72,11 +72,17 @@ SHORT_IMAGES = {
     **{name: IMAGES[name] for name in ("pull", "push", "load", "save", "import", "tag")},
     "rmi": IMAGES["rm"],
     "history": IMAGES["history"],
+    "search": "find images in a registry by a word",
+    "login": "say to a registry who one is, from now on",
+    "logout": "forget that again",
 }
-"""The same without `image` in front, as Docker's users write them."""
+"""The same without `image` in front, as Docker's users write them, and what is about registries."""
 REGISTRY = {
     "serve": "let images be pushed to this machine, and pulled from it",
     "collect": "remove from a registry's folder what nothing needs",
+    "ls": "list the repositories of a registry",
+    "tags": "list the tags of a repository",
+    "rm": "remove tags or manifests from a registry",
 }
 """What may follow `kernelbox registry`."""
 GROUPS = {"volume": VOLUMES, "image": IMAGES, "system": SYSTEM, "registry": REGISTRY}
@@ -92,7 +98,7 @@ SECTIONS = {
     "More": {
         "container": "all that is about containers, and container prune",
         "image": "all that is about images, and image inspect and prune",
-        "registry": "a registry of one's own: registry serve and collect",
+        "registry": "a registry of one's own: registry serve, collect, ls, tags and rm",
         "system": "what all of it takes: system df",
         "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
     },

@@ -222,6 +222,8 @@ class Client:
         nothing of the kind."""
         try:
             return search.of_index(self._session(endpoint.of_search(registry, self._settings)), words, most)
+        except ImageNotFound:
+            pass  # so says a registry that knows no other paths than the specification's
         except RegistryError as error:
             if error.http_status not in (404, 405) or registry == reference.DEFAULT_REGISTRY:
                 raise

@@ -1,275 +1,157 @@
-"""A registry that is killed before each of its system calls and statements that change something: in uploads, in
-manifests, deletions and the garbage collection; and opened again.
-
-What it had answered is so; what it was doing is done or not, and nothing half done shows; what it leaves behind is
-collected."""
+"""kill -9 of a registry while images are pushed to it: what it has acknowledged is there, nothing half shows, uploads
+go on, and the next server serves at once."""
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import os
-import shutil
+import json
+import random
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from unit.registry.asking import Answer, Asker, asker
-from unit.registry.served_images import CONFIG, IMAGE, LAYER, OTHER, SECOND
+import registry_requests as requests
+from commands import COMMAND
+from registry_requests import ask
+from waiting import wait_until
 
 from kernelbox.oci.digest import Digest
 from kernelbox.registry.server.collect import collect
 from kernelbox.registry.server.serving import registry
 from kernelbox.registry.server.storage import Storage
-from kernelbox.store.blobs import Blobs
 
-STRIDE = max(1, int(os.environ.get("KERNELBOX_STRIDE", "3")))
-"""Every how many calls one is tried."""
-
-# Forks for each life, so that what a server needs is imported once. A life ends before its call number `left`; what it
-# says in the end is how many there were.
-LIVES = """
-import os, signal, sys, threading
-from pathlib import Path
-from kernelbox.registry.server.collect import collect
-from kernelbox.registry.server.serving import Settings, serve
-from kernelbox.registry.server.storage import Storage
-
-CHANGES = {"open", "write", "fsync", "rename", "unlink", "mkdir", "flock", "ftruncate", "execute", "executemany"}
-count = 0
-
-def counting(frame, event, called):
-    global count
-    if event == "c_call" and called.__name__ in CHANGES:
-        count += 1
-        if count == left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-def live(what, folder):
-    threading.setprofile(counting)
-    if what == "serve":
-        sys.setprofile(counting)
-        serve("127.0.0.1:0", Path(folder), Settings(), lambda running: print(running.address, flush=True))
-    else:
-        with Storage(Path(folder)) as storage:
-            sys.setprofile(counting)
-            collect(storage, kept_s=-1, uploads_kept_s=-1, untagged=True)
-    sys.setprofile(None)
-
-for line in sys.stdin:
-    what, left, folder = line.split()
-    left = int(left)
-    pid = os.fork()
-    if not pid:
-        live(what, folder)
-        print(count, flush=True)
-        os._exit(0)
-    print("pid", pid, flush=True)
-    print("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
+CHANCE = random.Random(4)
 
 
-class Lives:
-    """Servers and collections, one after the other, each killed before its call number `left`; 0 for never."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._input, self._output = process.stdin, process.stdout
-
-    def begin(self, what: str, left: int, folder: Path) -> tuple[int, str]:
-        """The process, and the first line that it says: "ended ..." where it was killed before."""
-        self._input.write(f"{what} {left} {folder}\n")
-        self._input.flush()
-        said = [self._output.readline().strip() for _ in range(2)]
-        pid = next(line for line in said if line.startswith("pid "))
-        return int(pid.split()[1]), next(line for line in said if line != pid)
-
-    def end(self) -> str:
-        return self._output.readline().strip()
-
-
-@pytest.fixture
-def lives() -> Iterator[Lives]:
-    command = [sys.executable, "-c", LIVES]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Lives(process)
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-State = Mapping[str, object]
-"""What shows: blobs by digest, tags, and manifests by digest."""
-
-Step = tuple[Callable[[Asker, dict[str, str]], Answer], int, State]
-"""What a client does, what is answered, and what has changed then."""
-
-REPOSITORY = "/v2/lab/tool"
-
-
-def pushed(content: bytes) -> Step:
-    digest = Digest.of(content)
-    where = f"{REPOSITORY}/blobs/uploads/?digest={digest}"
-    return lambda ask, seen: ask("POST", where, content), 201, {str(digest): True}
-
-
-def put(name: str, raw: bytes) -> Step:
-    digest = str(Digest.of(raw))
-    return lambda ask, seen: ask.put("lab/tool", name, raw), 201, {name: digest, digest: True}
-
-
-def deleted(what: str, changes: State) -> Step:
-    return lambda ask, seen: ask("DELETE", f"{REPOSITORY}/{what}"), 202, changes
-
-
-def begun(ask: Asker, seen: dict[str, str]) -> Answer:
-    answer = ask("POST", f"{REPOSITORY}/blobs/uploads/")
-    seen["upload"] = answer.headers["location"]
-    return answer
-
-
-LAYERS = str(Digest.of(LAYER))
-STEPS: tuple[Step, ...] = (
-    pushed(CONFIG),
-    (begun, 202, {}),
-    (lambda ask, seen: ask("PATCH", seen["upload"], LAYER[:100]), 202, {"upload": "0-99"}),
-    (lambda ask, seen: ask("PATCH", seen["upload"], LAYER[100:300]), 202, {"upload": "0-299"}),
-    (
-        lambda ask, seen: ask("PUT", f"{seen['upload']}?digest={LAYERS}", LAYER[300:]),
-        201,
-        {"upload": None, LAYERS: True},
-    ),
-    pushed(SECOND),
-    put("one", IMAGE.raw),
-    put("other", OTHER.raw),
-    put("one", OTHER.raw),
-    put("two", IMAGE.raw),
-    deleted("manifests/other", {"other": None}),
-    deleted(f"manifests/{IMAGE.digest}", {"two": None, str(IMAGE.digest): None}),
-    deleted(f"blobs/{LAYERS}", {LAYERS: None}),
-)
-NOTHING: State = dict.fromkeys(
-    [str(Digest.of(CONFIG)), LAYERS, str(Digest.of(SECOND)), *map(str, (IMAGE.digest, OTHER.digest))]
-)
-
-
-def client(address: str) -> tuple[State, State, dict[str, str]]:
-    """Goes through the steps until nobody answers. What was surely done, what may have been, and what else was seen."""
-    state, seen = dict(NOTHING), dict[str, str]()
-    ask = Asker(address)
-    for act, status, changes in STEPS:
+@contextmanager
+def served(storage: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [*COMMAND, "registry", "serve", "--listen", "127.0.0.1:0", "--storage", str(storage)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
         try:
-            answer = act(ask, seen)
-        except (OSError, http.client.HTTPException):
-            return state, {**state, **changes}, seen
-        assert answer.status == status, answer
-        state.update(changes)
-    return state, state, seen
+            yield server, server.stdout.readline().split()[0].removeprefix("http://")
+        finally:
+            server.kill()
 
 
-def shown(ask: Asker, seen: dict[str, str]) -> dict[str, object]:
-    """What there is now, all of it whole."""
-    found: dict[str, object] = dict(NOTHING)
-    for content in (CONFIG, LAYER, SECOND):
-        answer = ask.blob("lab/tool", Digest.of(content))
-        assert answer.body == content or answer.code == "BLOB_UNKNOWN"
-        found[str(Digest.of(content))] = True if answer.status == 200 else None
-    for document in (IMAGE, OTHER):
-        answer = ask("GET", f"{REPOSITORY}/manifests/{document.digest}")
-        assert answer.body == document.raw or answer.status == 404
-        found[str(document.digest)] = True if answer.status == 200 else None
-        if answer.status == 200:
-            needed = [document.config, *document.layers]
-            assert [ask.blob("lab/tool", each.digest).status for each in needed] == [200] * len(needed)
-    listed = ask("GET", f"{REPOSITORY}/tags/list")
-    for tag in listed.json()["tags"] if listed.status == 200 else []:
-        answer = ask("GET", f"{REPOSITORY}/manifests/{tag}")
-        assert answer.body in (IMAGE.raw, OTHER.raw)
-        found[tag] = str(Digest.of(answer.body))
-    if "upload" in seen:
-        answer = ask("GET", seen["upload"])
-        found["upload"] = answer.headers["range"] if answer.status == 204 else None
-    return found
+class Pusher(threading.Thread):
+    """Pushes one image after another, until nobody answers; `taken` is what was acknowledged."""
+
+    def __init__(self, address: str, name: str) -> None:
+        super().__init__()
+        self.address = address
+        self.name = name
+        self.taken: dict[str, bytes] = {}
+
+    def run(self) -> None:
+        chance = random.Random(self.name)
+        with suppress(OSError, http.client.HTTPException):
+            for number in range(10_000):
+                layer = chance.randbytes(chance.randrange(1, 300_000))
+                requests.push_image(self.address, f"lab/{self.name}", str(number), layer)
+                self.taken[str(number)] = layer
 
 
-def same(found: State, wanted: State) -> bool:
-    """An upload may have more than was answered."""
-    rest = {key: value for key, value in found.items() if value is not None and key != "upload"}
-    return rest == {key: value for key, value in wanted.items() if value is not None and key != "upload"}
+def check_whole(storage: Path) -> None:
+    """Every file is what its name says, and every manifest has all that it needs."""
+    for path in (storage / "blobs").glob("sha*/*"):
+        assert Digest.of(path.read_bytes(), path.parent.name).encoded == path.name
+    with Storage(storage) as opened, opened.state.reading() as cursor:
+        for repository, digest in cursor.execute("SELECT repository, digest FROM manifests").fetchall():
+            manifest = json.loads(opened.blobs.read(Digest.parse(digest), 1 << 22))
+            for part in (manifest["config"], *manifest["layers"]):
+                assert opened.blob(repository, Digest.parse(part["digest"])) == part["size"]
 
 
-def check(folder: Path, before: State, after: State, seen: dict[str, str]) -> None:
-    with registry(folder) as running:
-        found = shown(asker(running), seen)
-    assert same(found, before) or same(found, after), f"{found}\nshould be\n{before}\nor\n{after}"
-    had = before.get("upload")
-    if isinstance(had, str) and found[LAYERS] is None and after.get(LAYERS) is None:
-        assert int(str(found["upload"]).partition("-")[2]) >= int(had.partition("-")[2])
+@pytest.mark.parametrize("acknowledged", [1, 2, 5, 9])
+def test_killed_while_images_come(tmp_path: Path, acknowledged: int) -> None:
+    with served(tmp_path) as (server, address):
+        pushers = [Pusher(address, name) for name in ("one", "two", "three")]
+        for pusher in pushers:
+            pusher.start()
+        wait_until(lambda: sum(len(pusher.taken) for pusher in pushers) >= acknowledged)
+        for _ in range(CHANCE.randrange(200_000)):
+            pass
+        server.kill()
+        for pusher in pushers:
+            pusher.join()
+    check_whole(tmp_path)
+    with registry(tmp_path) as reg:
+        for pusher in pushers:
+            for tag, layer in pusher.taken.items():
+                answer = ask(reg.address, "GET", f"/v2/lab/{pusher.name}/manifests/{tag}")
+                assert answer.body == requests.image((layer,))
+                digest = answer.document["layers"][0]["digest"]
+                assert ask(reg.address, "GET", f"/v2/lab/{pusher.name}/blobs/{digest}").body == layer
+        requests.push_image(reg.address, "lab/one", "after")
+        with Storage(tmp_path) as opened:
+            collect(opened, kept_s=0, uploads_kept_s=-60)
+        check_whole(tmp_path)
+    assert not list((tmp_path / "uploads").iterdir())
+    assert not list((tmp_path / "blobs/new").iterdir())
 
 
-def check_nothing_is_left(folder: Path) -> None:
-    """After a collection there is what tags lead to, and nothing else."""
-    with Storage(folder) as storage:
-        collect(storage, kept_s=-1, uploads_kept_s=-1, untagged=True)
-        with storage.state.reading() as cursor:
-            known = {row[0] for row in cursor.execute("SELECT digest FROM blobs UNION SELECT digest FROM manifests")}
-    assert set(map(str, Blobs(folder / "blobs").every())) == known
-    for left in ("uploads", "blobs/new", "blobs/partial"):
-        with contextlib.suppress(FileNotFoundError):
-            assert list((folder / left).iterdir()) == []
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_an_upload_goes_on_after_the_kill(tmp_path: Path, algorithm: str) -> None:
+    content = CHANCE.randbytes(3_000_000)
+    digest = Digest.of(content, algorithm)
+    there, place = 0, ""
+    for _ in range(3):
+        with served(tmp_path) as (server, address):
+            place = place or requests.begin(address, "lab/tool")
+            there = int(ask(address, "GET", place).headers["Range"].removeprefix("0-"))
+            there += 1 if there else 0
+            head = f"PATCH {place} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content) - there}\r\n\r\n"
+            part = content[there : there + 700_000]
+            requests.send(address, head.encode() + part, wait=False)
+            wait_until(lambda there=there: size(tmp_path) > there)
+            server.kill()
+    with served(tmp_path) as (_, address):
+        there = size(tmp_path)
+        answer = ask(address, "PUT", f"{place}?digest={digest}", content[there:])
+        assert answer.status == 201
+        assert ask(address, "GET", f"/v2/lab/tool/blobs/{digest}").body == content
+    assert there > 0
+    check_whole(tmp_path)
 
 
-def test_a_server_that_is_killed(lives: Lives, tmp_path: Path) -> None:
-    pid, address = lives.begin("serve", 0, tmp_path / "whole")
-    done, _, seen = client(address)
-    os.kill(pid, 15)
-    calls = int(lives.end())
-    assert lives.end() == "ended 0"
-    check(tmp_path / "whole", done, done, seen)
-    assert calls > 60
-    for left in range(1, calls + 1, STRIDE):
-        folder = tmp_path / str(left)
-        pid, address = lives.begin("serve", left, folder)
-        before, after, seen = client(address) if not address.startswith("ended") else (NOTHING, NOTHING, {})
-        if not address.startswith("ended"):
-            with contextlib.suppress(ProcessLookupError):  # calls differ a little from life to life
-                os.kill(pid, 9)
-            assert lives.end() == "ended -9"
-        check(folder, before, after, seen)
-        check_nothing_is_left(folder)
-        shutil.rmtree(folder)
+def size(storage: Path) -> int:
+    """Of the one upload that there is."""
+    (path,) = (storage / "uploads").iterdir()
+    return path.stat().st_size
 
 
-def test_a_collection_that_is_killed(lives: Lives, tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    with registry(made) as running:
-        ask = asker(running)
-        for content in (CONFIG, LAYER, SECOND, b"nobody's", b"nobody's either"):
-            ask.push("lab/tool", content)
-        ask.put("lab/tool", "one", OTHER.raw)
-        ask.put("lab/tool", str(IMAGE.digest), IMAGE.raw)
-        ask("PATCH", ask.begin("lab/tool"), b"nothing will come of it")
-    whole = {
-        **NOTHING,
-        **{str(Digest.of(each)): True for each in (CONFIG, SECOND, OTHER.raw)},
-        "one": str(OTHER.digest),
-    }
-    shutil.copytree(made, tmp_path / "whole")
-    _, said = lives.begin("collect", 0, tmp_path / "whole")
-    assert lives.end() == "ended 0"
-    check(tmp_path / "whole", whole, whole, {})
-    calls = int(said)
-    assert calls > 20
-    for left in range(1, calls + 1, STRIDE):
-        folder = tmp_path / str(left)
-        shutil.copytree(made, folder)
-        _, said = lives.begin("collect", left, folder)
-        assert said == "ended -9"
-        with registry(folder) as running:
-            found = shown(asker(running), {})
-        assert all(found[key] == value for key, value in whole.items() if value is not None)
-        check_nothing_is_left(folder)
-        check(folder, whole, whole, {})
-        shutil.rmtree(folder)
+def test_killed_while_what_nothing_needs_is_collected(tmp_path: Path) -> None:
+    with registry(tmp_path) as reg:
+        requests.push_image(reg.address, "lab/tool", "1")
+        for number in range(150):
+            requests.push_blob(reg.address, "lab/tool", b"%d" % number)
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from kernelbox.registry.server import collect, storage\n"
+        "left = int(sys.argv[2])\n"
+        "remove = storage.Blobs.remove\n"
+        "def removed(blobs, digest):\n"
+        "    global left\n"
+        "    remove(blobs, digest)\n"
+        "    left -= 1\n"
+        "    if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "storage.Blobs.remove = removed\n"
+        "collect.collect(storage.Storage(Path(sys.argv[1])), kept_s=0)\n"
+    )
+    for left in (1, 30, 64, 20):
+        killed = subprocess.run([COMMAND[0], "-c", code, tmp_path, str(left)], check=False)
+        assert killed.returncode == -9
+        check_whole(tmp_path)
+        with registry(tmp_path) as reg:
+            assert ask(reg.address, "GET", "/v2/lab/tool/manifests/1").status == 200
+            for number in range(150):
+                digest = Digest.of(b"%d" % number)
+                assert ask(reg.address, "HEAD", f"/v2/lab/tool/blobs/{digest}").status in (200, 404)
+    with Storage(tmp_path) as opened:
+        collect(opened, kept_s=-1)
+    assert len(requests.stored(tmp_path)) == 3, "the image"

@@ -15,6 +15,7 @@ from kernelbox.registry.server.access import Access
 from kernelbox.registry.server.call import EVERYWHERE, Call, Limits, in_thread
 from kernelbox.registry.server.failures import answer_for, refusal
 from kernelbox.registry.server.metrics import Metrics
+from kernelbox.registry.server.pull_through import PullThrough
 from kernelbox.registry.server.storage import Storage
 from kernelbox.registry.server.target import Target, parse
 
@@ -43,21 +44,27 @@ _ENDPOINTS: dict[tuple[str, str], tuple[str, Handler]] = {
 }
 """Which right each needs, and who answers."""
 
+_GONE = 499
+"""What is counted where the client went away before it had an answer; HTTP has no number for it."""
+
 _log = logging.getLogger("kernelbox.registry")
 
 
 class App:
     """Of one server, in one event loop."""
 
-    def __init__(self, storage: Storage, access: Access, *, read_only: bool = False) -> None:
+    def __init__(
+        self, storage: Storage, access: Access, *, read_only: bool = False, cache: PullThrough | None = None
+    ) -> None:
         self.metrics = Metrics()
         self._storage = storage
         self._access = access
         self._read_only = read_only
+        self._cache = cache
         self._limits = Limits()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Every request. Raises only where the client has gone."""
+        """Every request."""
         began, kind = time.monotonic(), "none"
         self.metrics.in_flight += 1
         try:
@@ -69,7 +76,7 @@ class App:
             if answer.status >= 500:
                 _log.error("%s %s: %s", request.method, request.rel_url.raw_path, error)
         except ConnectionError:
-            raise
+            answer = web.Response(status=_GONE)  # nobody is there to get it
         except Exception as error:
             _log.exception("%s %s: a fault of the registry itself", request.method, request.rel_url.raw_path)
             answer = answer_for(KernelBoxError(str(error)))
@@ -94,6 +101,10 @@ class App:
         self._check_right(user, right, target.repository)
         if self._read_only and right != "pull":
             raise refusal("UNSUPPORTED", "this registry is for reading only")
+        if self._cache and right == "push":
+            raise refusal("UNSUPPORTED", "this registry is a cache of another one: push to that")
+        if self._cache:
+            handler = self._cache.endpoints.get((target.kind, request.method), handler)
         return await handler(call)
 
     async def _answer_plain(self, call: Call, user: str | None) -> web.StreamResponse:

@@ -16,7 +16,7 @@ from kernelbox.registry.server.call import Call, in_thread
 from kernelbox.registry.server.failures import refusal
 from kernelbox.registry.server.target import digest_of
 
-__all__ = ["catalog", "referrers", "tags"]
+__all__ = ["catalog", "page_of_tags", "referrers", "tags", "whole_index"]
 
 _MOST = 5000
 _MOST_BYTES = 1 << 20
@@ -27,6 +27,13 @@ async def tags(call: Call) -> web.StreamResponse:
     """In the order of their bytes."""
     most = _wanted(call)
     found = await in_thread(_tags, call, most)
+    return _page({"name": call.repository, "tags": found[:most]}, call, found[:most], len(found) > most > 0)
+
+
+def page_of_tags(call: Call, every: list[str]) -> web.StreamResponse:
+    """As `tags`, from a list of all of them in their order."""
+    most, after = _wanted(call), call.asked("last")
+    found = [tag for tag in every if tag > after][: most + 1]
     return _page({"name": call.repository, "tags": found[:most]}, call, found[:most], len(found) > most > 0)
 
 
@@ -52,8 +59,17 @@ def _repositories(call: Call, most: int) -> list[str]:
 async def referrers(call: Call) -> web.StreamResponse:
     """An index of them; empty for what nobody has heard of."""
     shown, more = await in_thread(_referrers, call, digest_of(call.target.reference))
-    index = {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": shown}
+    index: dict[str, object] = {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": shown}
     answer = _page(index, call, [str(each["digest"]) for each in shown], more)
+    answer.content_type = media_types.INDEX
+    if call.asked("artifactType"):
+        answer.headers["OCI-Filters-Applied"] = "artifactType"
+    return answer
+
+
+def whole_index(call: Call, entries: list[dict[str, object]]) -> web.StreamResponse:
+    """As `referrers`, of these and no others."""
+    answer = _page({"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": entries}, call, [], False)
     answer.content_type = media_types.INDEX
     if call.asked("artifactType"):
         answer.headers["OCI-Filters-Applied"] = "artifactType"

@@ -21,22 +21,20 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from kernelbox.errors import InvalidOption, KernelBoxError, RegistryError, reason_of
 from kernelbox.linux.descriptor import Descriptor
+from kernelbox.oci.reference import is_registry
 from kernelbox.oci.value import frozen
 from kernelbox.registry.server.access import Access
 from kernelbox.registry.server.app import App
 from kernelbox.registry.server.bodies import PIECE
 from kernelbox.registry.server.call import in_thread
 from kernelbox.registry.server.collect import KEPT_S, UPLOADS_KEPT_S, collect
+from kernelbox.registry.server.pull_through import PullThrough
 from kernelbox.registry.server.storage import Storage
 from kernelbox.store.blobs import Blobs
 
 __all__ = ["Running", "Settings", "registry", "serve"]
 
 _log = logging.getLogger("kernelbox.registry")
-_http_log = logging.getLogger("kernelbox.registry.http")
-"""Of the HTTP library. What clients do wrong is answered, and fills nobody's disk."""
-_FAULTS_OF_CLIENTS = (HttpProcessingError, ConnectionError)
-_http_log.addFilter(lambda record: not record.exc_info or not isinstance(record.exc_info[1], _FAULTS_OF_CLIENTS))
 
 _THROW_AWAY = "kernelbox-registry-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -50,7 +48,8 @@ _GRACE_S = 10.0
 class Settings:
     """`certificate` and `key` (PEM) make it speak TLS only. `passwords` and `rights` are the files of `Access`.
     `collect_every_s`: how often what nothing needs is collected, 0 for never; `untagged`: manifests without a tag too.
-    `shared` is the folder of the blobs of an engine's store: see `Storage`."""
+    `shared` is the folder of the blobs of an engine's store: see `Storage`. `cache_of` is another registry: see
+    `PullThrough`."""
 
     certificate: Path | None = None
     key: Path | None = None
@@ -62,6 +61,7 @@ class Settings:
     uploads_kept_s: float = UPLOADS_KEPT_S
     untagged: bool = False
     shared: Path | None = None
+    cache_of: str = ""
 
 
 @frozen
@@ -99,6 +99,7 @@ def registry(
     rights: Path | str | None = None,
     certificate: Path | str | None = None,
     key: Path | str | None = None,
+    cache_of: str = "",
 ) -> Iterator[Running]:
     """A registry in a thread of this program, for as long as the block lasts; without `storage` in a folder that is
     removed with all that was pushed. The options are those of `Settings`. Raises InvalidOption, RegistryError,
@@ -113,6 +114,7 @@ def registry(
         passwords=_path(passwords),
         rights=_path(rights),
         read_only=read_only,
+        cache_of=cache_of,
     )
     with _folder(storage) as folder, _threaded(listen, folder, settings) as running:
         yield running
@@ -203,13 +205,14 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
         with kept.state.reading():
             pass  # what is wrong with the storage is said now
         access = Access(settings.passwords, settings.rights)
-        app = App(kept, access, read_only=settings.read_only)
+        cache = _cache(kept, settings.cache_of)
+        app = App(kept, access, read_only=settings.read_only, cache=cache)
         server = _Bounded(
             app.handle,
             keepalive_timeout=_IDLE_S,
             auto_decompress=False,
             access_log=None,
-            logger=_http_log,
+            logger=_http_log(),
             read_bufsize=PIECE // 2,
             lingering_time=1.0,
         )
@@ -222,7 +225,8 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
                 await site.start()
             except OSError as error:
                 raise RegistryError(
-                    f"could not listen on {listen}: {reason_of(error)}", hint="choose another port"
+                    f"could not listen on {listen}: {os.strerror(error.errno or 0).lower()}",
+                    hint="choose another address",
                 ) from error
             yield _running(runner, host, storage, tls is not None)
         finally:
@@ -230,6 +234,32 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             with contextlib.suppress(asyncio.CancelledError):
                 await collecting
             await runner.cleanup()
+            if cache:
+                await cache.end()
+
+
+def _cache(storage: Storage, registry: str) -> PullThrough | None:
+    """Raises InvalidOption."""
+    if not registry:
+        return None
+    from kernelbox.registry.client import Client
+
+    if not is_registry(registry):
+        raise InvalidOption(f"{registry[:100]!r} is no registry", hint="a host, and perhaps a port: docker.io")
+    return PullThrough(storage, Client(), registry)
+
+
+def _http_log() -> logging.Logger:
+    """For what goes wrong outside `App`. Of what is no request at all nothing is said: anybody can send that, as often
+    as they like."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+    log = logging.Logger("kernelbox.registry.http", logging.WARNING)
+    log.parent = _log
+    log.addFilter(is_ours)
+    return log
 
 
 def _running(runner: web.ServerRunner, host: str, storage: Path, tls: bool) -> Running:
