@@ -29,6 +29,9 @@ _FORMAT = _option(
     "format", "--format", "str", "FORMAT", "how to print it: table, json, or a template such as '{{.ID}}'"
 )
 _NO_TRUNC = _flag("no_trunc", "--no-trunc", "show ids and texts in full length")
+_CHANGE = _option(
+    "change", "-c --change", "list", "INSTRUCTION", "of the new image, as in a Dockerfile: 'CMD [\"sh\"]'"
+)
 _PLATFORM = _option("platform", "--platform", "str", "OS/ARCH", "the image for this platform", "this machine's")
 _QUIET_MOVE = _flag("quiet", "-q --quiet", "do not show how far it is")
 
@@ -93,14 +96,33 @@ _EVERY = (
         "image_files:import_",
         (1, 2),
         (
-            _option(
-                "change", "-c --change", "list", "INSTRUCTION", "of the new image, as in a Dockerfile: 'CMD [\"sh\"]'"
-            ),
+            _CHANGE,
             _option("message", "-m --message", "str", "TEXT", "a comment in its history"),
             _PLATFORM,
         ),
         "The tar archive of a root file system becomes an image of one layer.",
         ("kernelbox export web | kernelbox import - web:flat",),
+    ),
+    Verb(
+        "from-dir",
+        "FOLDER [REPOSITORY[:TAG]]",
+        "image_files:from_dir",
+        (1, 2),
+        (_CHANGE, _option("message", "-m --message", "str", "TEXT", "a comment in its history")),
+        "As it is there, owners included; dir:FOLDER runs it without a copy.",
+        ("kernelbox image from-dir -c 'CMD [\"sh\"]' ./root lab:1",),
+    ),
+    Verb(
+        "bootstrap",
+        "debian[:SUITE] [REPOSITORY[:TAG]]",
+        "image_files:bootstrap",
+        (1, 2),
+        (
+            _option("mirror", "--mirror", "str", "URL", "where its packages come from", "Debian's"),
+            _option("packages", "--include", "list", "PACKAGE", "also this package"),
+        ),
+        "The smallest Debian, made of its packages by mmdebstrap; called debian:SUITE where no name is said.",
+        ("kernelbox image bootstrap --include python3 debian:bookworm python",),
     ),
     Verb("tag", "IMAGE NAME[:TAG]", "images:tag", (2, 2), examples=("kernelbox tag debian:12 localhost:5000/base",)),
     Verb(

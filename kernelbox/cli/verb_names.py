@@ -26,7 +26,7 @@ LIFE = {
 LOOKING = {
     "ps": "list containers",
     "logs": "print what a container has written",
-    "inspect": "everything that is known of containers, as JSON",
+    "inspect": "everything that is known of containers, images and volumes, as JSON",
     "top": "the processes of a container",
     "stats": "what containers use: processors, memory, disks, network",
     "events": "what happens to containers, as it happens",
@@ -57,12 +57,16 @@ IMAGES = {
     "save": "put images into an archive",
     "import": "make an image of the tar archive of a root file system",
     "tag": "give an image one more name",
+    "from-dir": "make an image of a folder with a root file system",
+    "bootstrap": "make an image of Debian from its packages",
     "rm": "take a name from images, or remove them",
     "history": "how an image was made, layer by layer",
     "inspect": "everything that is known of images, as JSON",
     "prune": "remove images that nobody needs",
 }
 """What may follow `kernelbox image`."""
+SYSTEM = {"df": "how much of the disk images, containers and volumes take"}
+"""What may follow `kernelbox system`."""
 SHORT_IMAGES = {
     "images": IMAGES["ls"],
     **{name: IMAGES[name] for name in ("pull", "push", "load", "save", "import", "tag")},
@@ -81,7 +85,7 @@ REGISTRY = {
     "rm": "remove tags or manifests from a registry",
 }
 """What may follow `kernelbox registry`."""
-GROUPS = {"volume": VOLUMES, "image": IMAGES, "registry": REGISTRY}
+GROUPS = {"volume": VOLUMES, "image": IMAGES, "system": SYSTEM, "registry": REGISTRY}
 """Words that other verbs follow; the table of each is the module GROUP_table."""
 PRUNE = {"prune": "remove all containers that do not run"}
 
@@ -95,6 +99,7 @@ SECTIONS = {
         "container": "all that is about containers, and container prune",
         "image": "all that is about images, and image inspect and prune",
         "registry": "a registry of one's own: registry serve, collect, ls, tags and rm",
+        "system": "what all of it takes: system df",
         "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
     },
     "This machine": MACHINE,

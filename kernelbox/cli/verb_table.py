@@ -151,7 +151,7 @@ LOOKING = (
         (
             _option("format", "-f --format", "str", "FORMAT", "json, or a template such as '{{.State.Status}}'"),
             _flag("size", "-s --size", "also how much they have written"),
-            _option("type", "--type", "str", "TYPE", "only things of this kind: container or volume"),
+            _option("type", "--type", "str", "TYPE", "only things of this kind: container, image or volume"),
         ),
         examples=("kernelbox inspect -f '{{.State.Pid}}' web",),
     ),

@@ -22,6 +22,7 @@ from kernelbox.oci.image_document import History, ImageDocument
 from kernelbox.oci.manifest import Manifest
 from kernelbox.oci.runtime_spec import IdMapping
 from kernelbox.store import layer_tree
+from kernelbox.store.blobs import Blobs
 from kernelbox.store.image_rows import ImageRecord
 from kernelbox.store.layer_packing import Packed, pack
 from kernelbox.store.layer_work import NATURAL, Owners
@@ -47,9 +48,9 @@ def commit(
         lease.keep((*(each.digest for each in base.layers), base.config.digest, base.digest))
         config = changed(_config_of(container), changes)
         with _standing_still(container, pause):
-            layer = _layer_of(container)
+            layer = _layer_of(container, lease.blobs)
         document = _document(container, stored.document, config, layer.diff_id, message, author)
-        store.blobs.put(document.raw)
+        lease.blobs.put(document.raw)
         made = Manifest.build(document.descriptor(), [*base.layers, layer.content])
         record = install(box, made, names, action="commit")
     container.state.note(container.record, "commit", {"comment": message, "imageID": record.id})
@@ -82,10 +83,9 @@ def _go_on(container: Container) -> None:
         container.unpause()
 
 
-def _layer_of(container: Container) -> Packed:
+def _layer_of(container: Container, blobs: Blobs) -> Packed:
     upper = container.folder.path / "upper"
     rootless = container.box.opened().rootless
-    blobs = container.box.images.store.blobs
     if not upper.exists():  # it was never started
         return pack(blobs, _write_nothing)
     with Descriptor(os.open(upper, _FOLDER)) as folder:

@@ -300,7 +300,11 @@ class Client:
         with self._mutex:
             if found not in self._sessions:
                 self._sessions[found] = Session(
-                    found, self._transport, self._retry, lambda: self._credentials(found.name)
+                    found,
+                    self._transport,
+                    self._retry,
+                    lambda: self._credentials(found.name),
+                    lambda origin: endpoint.trust_in(origin, self._settings),
                 )
             return self._sessions[found]
 

@@ -177,12 +177,13 @@ class ImageStore:
 
     def prune(self, wanted: Callable[[ImageRecord], bool] = lambda image: True, *, all: bool = False) -> Removed:
         """Removes the images that nobody calls anything and no container has, or with `all` every one that no container
-        has, as far as they are `wanted`; and what nobody wants besides."""
+        has, as far as they are `wanted`; and what nobody wants besides, downloads that broke off too."""
         done = []
         for image in self.every():
             if (all or image.dangling) and wanted(image):
                 with contextlib.suppress(Conflict, ImageNotFound):  # a container has it, or it has gone
                     done.append(self._remove(image.id, None, force=False))
+        self.blobs.clean(partials_before=time.time())
         return self._with_garbage(done)
 
     def collect(self) -> Collected:

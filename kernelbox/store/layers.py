@@ -136,6 +136,8 @@ class Layers:
         waited for, and may raise to end it.
 
         Raises InvalidContent, StoreError, KernelError; then there is nothing of it."""
+        if self.has(chain_id):
+            return self.get(chain_id)
         form = self._begin()
         waiting = functools.partial(progress, 0) if progress is not None else None
         new = self._folder / "new" / f"{chain_id.algorithm}-{chain_id.encoded}"

@@ -12,8 +12,8 @@ from pathlib import Path
 import leaks
 import pytest
 from faults.monitors import groups_of, monitors_of
+from faults.small_disks import Mounted
 from faults.test_kept import an_init
-from faults.test_store import Mounted, small_disk
 from waiting import wait_until
 
 from kernelbox import Engine
@@ -23,7 +23,6 @@ from kernelbox.errors import KernelBoxError, MonitorError, StoreError
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("orphans")]
 
-__all__ = ["small_disk"]
 
 NO_BOOT = "00000000-0000-0000-0000-000000000000"
 

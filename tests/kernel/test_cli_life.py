@@ -301,7 +301,7 @@ def test_inspect(sleeper: str) -> None:
     nothing = kernelbox("inspect", "nosuch")
     assert (nothing.returncode, nothing.stdout) == (1, "[]\n")
     assert printed("inspect", "-f", "{{json .Config.Cmd}}", sleeper) == '["sleep","1000"]\n'
-    assert refused("inspect", "--type", "image", sleeper).startswith("--type: there is no 'image'")
+    assert refused("inspect", "--type", "network", sleeper).startswith("--type: there is no 'network'")
 
 
 def test_logs(image: str) -> None:

@@ -101,7 +101,7 @@ import kernelbox as kb
 from kernelbox.errors import Conflict, ImageNotFound
 what, archive = sys.argv[1:]
 box = kb.Engine()
-for number in range(12):
+for number in range(8):
     if what == "bring":
         box.images.import_(archive, "busy:1")
     elif what == "prune":

@@ -190,6 +190,15 @@ def test_a_server_that_falls_silent_is_left(transport: Transport, answer: Answer
         response.read(100)
 
 
+def test_a_server_that_takes_nothing_is_left() -> None:
+    transport = Transport(Timeouts(connect=0.2, read=5))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        with pytest.raises(Passing, match="does not answer in time"):
+            transport.send(Request("PUT", url, body=File(bytes(64 << 20))))
+    transport.close()
+
+
 class Drops(io.RawIOBase):
     """Gives one byte at a time; each takes ten seconds of `now`."""
 

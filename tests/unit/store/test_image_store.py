@@ -9,6 +9,8 @@ from pathlib import Path
 
 import ordinary_user
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, kept, of, whole
 
 from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidContent, InvalidOption
@@ -53,6 +55,17 @@ def test_added_and_found(images: ImageStore) -> None:
     ):
         with pytest.raises(ImageNotFound, match="no such image: "):
             images.find(text)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=80) | st.from_regex(r"(sha256:)?[0-9a-f]{0,64}", fullmatch=True))
+def test_whatever_is_asked_for_has_an_answer(images: ImageStore, text: str) -> None:
+    if not images.every():
+        APP.added_to(images, "web:1")
+    try:
+        assert images.find(text).id == APP.id
+    except (ImageNotFound, InvalidOption):
+        assert not APP.id.removeprefix("sha256:").startswith(text or "-")
 
 
 def test_by_its_digest(images: ImageStore) -> None:
@@ -304,6 +317,12 @@ def test_prune(images: ImageStore, state: StateFile) -> None:
     assert (pruned.deleted, pruned.untagged) == ((BASE.id,), whole("base"))
     assert [each.id for each in images.every()] == [ALONE.id]
     assert kept(images) == of(ALONE)
+    with images.blobs.partial(TOOL.contents[0].digest) as broken_off:
+        broken_off.write(b"half")
+    images.collect()
+    assert [path.name for path in images.blobs.folder.glob("partial/*")]
+    images.prune()
+    assert not list(images.blobs.folder.glob("partial/*"))
 
 
 def test_events(images: ImageStore, state: StateFile) -> None:
