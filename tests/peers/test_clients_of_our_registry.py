@@ -133,3 +133,32 @@ def test_skopeo_by_tls_with_a_name_and_a_password(skopeo: Skopeo, tmp_path: Path
         wrong = skopeo.run("inspect", f"--cert-dir={tmp_path / 'trusted'}", "--creds", "ann:wrong", there)
         assert wrong.returncode
         assert f"{BOTH.digest}" in skopeo("inspect", f"--cert-dir={tmp_path / 'trusted'}", there)
+
+
+def test_dockers_command_reads_manifests_and_pushes_a_list_of_them(reg: Running, tmp_path: Path) -> None:
+    """What it does by itself, without its daemon."""
+    program = shutil.which("docker")
+    if not program:
+        pytest.skip("the command of Docker is not installed")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/nobody.sock"}
+
+    def docker(*words: str) -> str:
+        done = subprocess.run(
+            [program, "manifest", *words], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    there = f"{reg.address}/lab/tool"
+    for each, tag in ((ONE, "amd64"), (TWO, "arm64")):
+        for content in each.contents.values():
+            requests.push_blob(reg.address, "lab/tool", content)
+        requests.push_manifest(reg.address, "lab/tool", each.manifest.raw, tag)
+    shown = json.loads(docker("inspect", "--insecure", f"{there}:amd64"))
+    assert [each["digest"] for each in shown["layers"]] == [str(each.digest) for each in ONE.layers]
+    docker("create", "--insecure", f"{there}:all", f"{there}:amd64", f"{there}:arm64")
+    digest = docker("push", "--insecure", f"{there}:all").strip()
+    answer = ask(reg.address, "GET", "/v2/lab/tool/manifests/all")
+    assert answer.headers["Docker-Content-Digest"] == digest
+    members = {each["platform"]["architecture"]: each["digest"] for each in answer.document["manifests"]}
+    assert members == {"amd64": str(ONE.manifest.digest), "arm64": str(TWO.manifest.digest)}
