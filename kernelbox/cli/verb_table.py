@@ -29,6 +29,9 @@ def _format(example: str, table: bool = True) -> Option:
     return _option("format", "--format", "str", "FORMAT", f"how to print it: {forms} {example}")
 
 
+_EVENT_FILTER = _option(
+    "filter", "-f --filter", "list", "KEY=VALUE", "only those that match: event=die, container=web, label=a=b, ..."
+)
 _FILTER = _option("filter", "-f --filter", "list", "KEY=VALUE", "only those that match: status=exited, label=a=b, ...")
 _TIME = _option(
     "time", "-t --time --timeout", "int", "SECONDS", "how long it may take before it is killed", "its own, or 10"
@@ -127,6 +130,7 @@ LOOKING = (
             _flag("quiet", "-q --quiet", "ids only"),
             _flag("size", "-s --size", "also how much they have written"),
         ),
+        text="What kernelbox run --rm and box.run have started is listed too, for as long as it runs.",
         examples=("kernelbox ps -a --filter status=exited", "kernelbox ps --format '{{.Names}}: {{.Status}}'"),
     ),
     Verb(
@@ -180,7 +184,7 @@ LOOKING = (
         "",
         "events:events",
         (0, 0),
-        (_FILTER, _format("'{{.Action}} {{.Actor.ID}}'", table=False), _SINCE, _UNTIL),
+        (_EVENT_FILTER, _format("'{{.Action}} {{.Actor.ID}}'", table=False), _SINCE, _UNTIL),
         examples=("kernelbox events --since 1h --filter event=die",),
     ),
 )

@@ -4,6 +4,7 @@ is resolved beneath the container's root, which is a descriptor (`store.inside`)
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import posixpath
@@ -17,7 +18,7 @@ from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_account import ACCOUNT_PATHS
 from kernelbox.engine.own_files import OWN_PATHS
 from kernelbox.engine.volume_mounts import fill_kept, place_kept
-from kernelbox.errors import KernelBoxError, StoreError
+from kernelbox.errors import KernelBoxError, KernelError, StoreError
 from kernelbox.native import check, lib
 from kernelbox.oci.runtime_spec import Config
 from kernelbox.runtime.compile_files import clearing_plan, files_plan
@@ -69,10 +70,16 @@ def write(container: Container, path: str, archive: BinaryIO, *, copy_owner: boo
             no_overwrite_dir_non_dir=keep_kinds,
             devices=False,  # what the container may open is not for an archive to say
         )
-        if ids is None or os.geteuid():
-            unpack()
-        else:
-            _as_owner(ids, unpack)
+        try:
+            if ids is None or os.geteuid():
+                unpack()
+            else:
+                _as_owner(ids, unpack)
+        except KernelError as error:
+            if error.errno != errno.EROFS:
+                raise
+            hint = "what is mounted there is read-only in the container"
+            raise KernelError(errno.EROFS, "copy to", f"{path} of the container", hint=hint) from error
 
 
 def _as_owner(ids: IdShift, work: Callable[[], object]) -> None:

@@ -294,6 +294,11 @@ class Monitor:
             answer, again = self._ask_encoded(connection, encoded, pool, flags, given), again - 1
         if answer.error:
             connection.close()
+            if answer.error == errno.EPROTO:
+                raise StoreError(
+                    f"the containers of {self._paths.root} were started by another version of kernelbox, and run still",
+                    hint="stop them with that one, or use another store (KERNELBOX_ROOT) meanwhile",
+                )
             step = encoded.plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
             raise StoreError(
                 f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",

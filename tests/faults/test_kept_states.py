@@ -96,7 +96,7 @@ def test_a_full_pipe_waits_for_the_next_monitor(box: Engine, store: Path, image:
 @pytest.mark.parametrize("goes", ["it ends", "it is removed", "while nobody is there"])
 def test_the_neighbour_has_gone_when_the_monitor_is_killed(box: Engine, store: Path, image: str, goes: str) -> None:
     """Whoever runs in the namespaces of another container runs on in them, and is the next monitor's."""
-    other = box.containers.run(image, ["sleep", "infinity"], name="other", hostname="of-other")
+    other = box.containers.run(image, ["sleep", "infinity"], name="other", hostname="of-other", ipc="shareable")
     kinds = dict.fromkeys(("network", "ipc", "uts"), "container:other")
     script = "trap 'echo asked; exit 7' TERM; echo begun; while :; do sleep 0.01; done"
     container = box.containers.run(image, ["sh", "-c", script], **kinds)

@@ -189,6 +189,7 @@ def test_by_the_beginning_of_an_id(image: str) -> None:
 
 MISTAKES = [
     (["rm", "sleeper"], "cannot remove the container sleeper: it is running"),
+    (["update", "sleeper"], "nothing to change was given"),
     (["unpause", "sleeper"], "cannot unpause the container sleeper: it is running"),
     (["kill", "-s", "NOPE", "sleeper"], "unknown signal 'NOPE'"),
     (["stop", "-s", "NOPE", "sleeper"], "unknown signal 'NOPE'"),

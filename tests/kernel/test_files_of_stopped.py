@@ -117,7 +117,7 @@ def test_what_is_bound_of_the_machine(box: Engine, image: str, tmp_path: Path) -
     assert entries(container, "/etc/file")["file"][1] == b"of the machine\n"
     container.put_archive("/data/folder", archive("new"))
     assert (shared / "folder/new").read_bytes() == b"mine\n"
-    with pytest.raises(KernelError) as caught:
+    with pytest.raises(KernelError, match="copy to /fixed/folder of the container: read-only") as caught:
         container.put_archive("/fixed/folder", archive("refused"))
     assert caught.value.errno == errno.EROFS
     assert os.listdir(shared / "folder") == ["new"]

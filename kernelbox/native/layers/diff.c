@@ -1,5 +1,5 @@
-/* An overlay's upper folder becomes the archive of a layer: folders before what is in them, in each first what it hides,
- * then the rest, by the bytes of their names. What is open counts, not what a name said before. */
+/* An overlay's upper folder becomes the archive of a layer: folders before what is in them, in each first what it
+ * hides, then the rest, by the bytes of their names. What is open counts, not what a name said before. */
 #include "layers/diff.h"
 
 #include <dirent.h>
@@ -200,8 +200,8 @@ static int write_all(struct diff *diff, int upper)
     return result < 0 ? result : diff_flush(diff);
 }
 
-/* A pipe that is full must not keep us from being stopped, and the caller's end of it stays as it is. Where it cannot be
- * opened anew nobody reads it any more. */
+/* A pipe that is full must not keep us from being stopped, and the caller's end of it stays as it is. Where it cannot
+ * be opened anew nobody reads it any more. */
 static int unblocked(int output)
 {
     char name[32];
