@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from kernelbox.engine.container import Container
 
 _PERMISSIONS = 0o777
-_NOT_ASKED_FOR = frozenset(["/proc", "/sys", "/sys/fs/cgroup", "/dev/shm", "/dev/mqueue", INIT.destination])
-"""What is bound into a container that shares the machine's namespaces, or that has an init."""
 
 __all__ = ["changed", "read", "root_of", "stat", "write"]
 
@@ -165,6 +163,10 @@ def _mounted_root(container: Container, mounts: bool) -> tuple[int, Config]:
             container.monitor.carry_out(clearing_plan())
             raise
         return root, prepared.config
+
+
+_NOT_ASKED_FOR = frozenset(["/proc", "/sys", "/sys/fs/cgroup", "/dev/shm", "/dev/mqueue", INIT.destination])
+"""What is bound into a container that shares the machine's namespaces, or that has an init."""
 
 
 def _places(container: Container, options: RunOptions, config: Config) -> frozenset[str]:
