@@ -35,6 +35,7 @@ def serve(given: Given) -> int:
         collect_every_s=_seconds(given, "collect_every", "0"),
         kept_s=_seconds(given, "keep", "1h"),
         untagged=given.flag("untagged"),
+        upstream=given.text("upstream"),
         shared=StorePaths.of().blobs if given.flag("share") else None,
     )
 

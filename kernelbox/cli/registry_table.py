@@ -32,6 +32,9 @@ _EVERY = (
             _option("htpasswd", "--htpasswd", "str", "FILE", "who may come in: lines of htpasswd -B"),
             _option("rights", "--rights", "str", "FILE", "who may do what where: lines such as 'ann pull,push lab/**'"),
             _option("read_only", "--read-only", "flag", "", "nothing is pushed or deleted"),
+            _option(
+                "upstream", "--upstream", "str", "REGISTRY", "be a cache of REGISTRY: what is asked for is fetched"
+            ),
             _option("share", "--share", "flag", "", "what this user's images have too is on disk once"),
             _option("collect_every", "--collect-every", "str", "TIME", "remove what nothing needs, again and again"),
             _UNTAGGED,

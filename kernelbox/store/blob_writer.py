@@ -57,6 +57,10 @@ class BlobWriter(Closing):
         self.offset += len(content)
         return len(content)
 
+    def reading(self) -> Descriptor:
+        """For whoever wants to read what has been written so far, and what will be; theirs to close."""
+        return Descriptor(os.open(f"/proc/self/fd/{self._file.fileno()}", os.O_RDONLY | os.O_CLOEXEC))
+
     def restart(self) -> None:
         """Forgets all that was written."""
         os.ftruncate(self._file.fileno(), 0)

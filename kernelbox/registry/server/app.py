@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from functools import partial
 
 from aiohttp import web
@@ -12,7 +12,7 @@ from aiohttp import web
 from kernelbox.errors import KernelBoxError
 from kernelbox.registry.server import blobs, listings, manifests, metrics, pushes, records
 from kernelbox.registry.server.access import Access
-from kernelbox.registry.server.call import Call, Limits, in_thread
+from kernelbox.registry.server.call import Call, Handler, Limits, in_thread
 from kernelbox.registry.server.failures import answer_for, refusal
 from kernelbox.registry.server.metrics import Metrics
 from kernelbox.registry.server.storage import Storage
@@ -22,8 +22,6 @@ __all__ = ["MOST_REQUESTS", "App"]
 
 MOST_REQUESTS = 256
 """Answered at a time; whoever comes while there are so many is asked to come again."""
-
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 _ENDPOINTS: dict[tuple[str, str], tuple[str, Handler]] = {
     ("blob", "GET"): ("pull", blobs.get),
@@ -51,14 +49,22 @@ _log = logging.getLogger("kernelbox.registry")
 
 
 class App:
-    """Of one server, in one event loop."""
+    """Of one server, in one event loop. `endpoints` are answered by others than usual."""
 
-    def __init__(self, storage: Storage, access: Access, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        access: Access,
+        *,
+        read_only: bool = False,
+        endpoints: Mapping[tuple[str, str], tuple[str, Handler]] | None = None,
+    ) -> None:
         self.metrics = Metrics()
         self._storage = storage
         self._access = access
         self._read_only = read_only
         self._limits = Limits()
+        self._endpoints = {**_ENDPOINTS, **(endpoints or {})}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every request."""
@@ -91,7 +97,7 @@ class App:
         call = Call(request, target, self._storage, partial(self._access.may, user), self._limits)
         if target.kind in ("api", "catalog", "metrics"):
             return await self._answer_plain(call, user)
-        endpoint = _ENDPOINTS.get((target.kind, request.method))
+        endpoint = self._endpoints.get((target.kind, request.method))
         if endpoint is None:
             raise refusal("UNSUPPORTED", f"{request.method} is nothing that one does here")
         right, handler = endpoint

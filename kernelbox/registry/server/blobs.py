@@ -7,16 +7,16 @@ from aiohttp import web
 from kernelbox.registry.server.call import Call, in_thread
 from kernelbox.registry.server.target import digest_of
 
-__all__ = ["delete", "get", "head"]
+__all__ = ["KIND", "delete", "get", "head"]
 
-_KIND = "application/octet-stream"
+KIND = "application/octet-stream"
 
 
 async def get(call: Call) -> web.StreamResponse:
     """From the file to the connection by sendfile(2), whole or a range of it."""
     digest = digest_of(call.target.reference)
     await in_thread(call.storage.blob, call.repository, digest)
-    headers = {"Content-Type": _KIND, "Docker-Content-Digest": str(digest)}
+    headers = {"Content-Type": KIND, "Docker-Content-Digest": str(digest)}
     return web.FileResponse(call.storage.blobs.path(digest), headers=headers)
 
 
@@ -25,7 +25,7 @@ async def head(call: Call) -> web.StreamResponse:
     digest = digest_of(call.target.reference)
     size = await in_thread(call.storage.blob, call.repository, digest, relied_on=True)
     headers = {"Docker-Content-Digest": str(digest), "Content-Length": str(size), "Accept-Ranges": "bytes"}
-    return web.Response(headers=headers, content_type=_KIND)
+    return web.Response(headers=headers, content_type=KIND)
 
 
 async def delete(call: Call) -> web.StreamResponse:

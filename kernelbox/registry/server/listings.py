@@ -16,7 +16,7 @@ from kernelbox.registry.server.call import Call, in_thread
 from kernelbox.registry.server.failures import refusal
 from kernelbox.registry.server.target import digest_of
 
-__all__ = ["catalog", "referrers", "tags"]
+__all__ = ["catalog", "page_of_referrers", "page_of_tags", "referrers", "tags"]
 
 _MOST = 5000
 _MOST_BYTES = 1 << 20
@@ -27,6 +27,13 @@ async def tags(call: Call) -> web.StreamResponse:
     """In the order of their bytes."""
     most = _wanted(call)
     found = await in_thread(_tags, call, most)
+    return _page({"name": call.repository, "tags": found[:most]}, call, found[:most], len(found) > most > 0)
+
+
+def page_of_tags(call: Call, every: list[str]) -> web.StreamResponse:
+    """Of tags in the order of their bytes."""
+    most = _wanted(call)
+    found = [each for each in every if each > call.asked("last")][: most + 1]
     return _page({"name": call.repository, "tags": found[:most]}, call, found[:most], len(found) > most > 0)
 
 
@@ -51,7 +58,11 @@ def _repositories(call: Call, most: int) -> list[str]:
 
 async def referrers(call: Call) -> web.StreamResponse:
     """An index of them; empty for what nobody has heard of."""
-    shown, more = await in_thread(_referrers, call, digest_of(call.target.reference))
+    return page_of_referrers(call, *await in_thread(_referrers, call, digest_of(call.target.reference)))
+
+
+def page_of_referrers(call: Call, shown: list[dict[str, object]], more: bool) -> web.StreamResponse:
+    """Of descriptors, which have been filtered already."""
     index = {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": shown}
     answer = _page(index, call, [str(each["digest"]) for each in shown], more)
     answer.content_type = media_types.INDEX

@@ -21,12 +21,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from kernelbox.errors import InvalidOption, KernelBoxError, RegistryError, reason_of
 from kernelbox.linux.descriptor import Descriptor
+from kernelbox.oci.reference import is_registry
 from kernelbox.oci.value import frozen
 from kernelbox.registry.server.access import Access
 from kernelbox.registry.server.app import App
 from kernelbox.registry.server.bodies import PIECE
 from kernelbox.registry.server.call import in_thread
 from kernelbox.registry.server.collect import KEPT_S, UPLOADS_KEPT_S, collect
+from kernelbox.registry.server.pull_through import PullThrough
 from kernelbox.registry.server.storage import Storage
 from kernelbox.store.blobs import Blobs
 
@@ -46,7 +48,8 @@ _GRACE_S = 10.0
 class Settings:
     """`certificate` and `key` (PEM) make it speak TLS only. `passwords` and `rights` are the files of `Access`.
     `collect_every_s`: how often what nothing needs is collected, 0 for never; `untagged`: manifests without a tag too.
-    `shared` is the folder of the blobs of an engine's store: see `Storage`."""
+    `shared` is the folder of the blobs of an engine's store: see `Storage`. `upstream` is the registry that this
+    one is a cache of ("docker.io"): see `PullThrough`."""
 
     certificate: Path | None = None
     key: Path | None = None
@@ -58,6 +61,7 @@ class Settings:
     uploads_kept_s: float = UPLOADS_KEPT_S
     untagged: bool = False
     shared: Path | None = None
+    upstream: str = ""
 
 
 @frozen
@@ -95,6 +99,7 @@ def registry(
     rights: Path | str | None = None,
     certificate: Path | str | None = None,
     key: Path | str | None = None,
+    upstream: str = "",
 ) -> Iterator[Running]:
     """A registry in a thread of this program, for as long as the block lasts; without `storage` in a folder that is
     removed with all that was pushed. The options are those of `Settings`. Raises InvalidOption, RegistryError,
@@ -109,6 +114,7 @@ def registry(
         passwords=_path(passwords),
         rights=_path(rights),
         read_only=read_only,
+        upstream=upstream,
     )
     with _folder(storage) as folder, _threaded(listen, folder, settings) as running:
         yield running
@@ -194,11 +200,14 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
     host, port = _split(listen)
     tls = _tls(settings)
     blobs = Blobs(settings.shared) if settings.shared else None
-    with Storage(storage, blobs) as kept:
+    with contextlib.ExitStack() as closed:
+        kept = closed.enter_context(Storage(storage, blobs))
         with kept.state.reading():
             pass  # what is wrong with the storage is said now
         access = Access(settings.passwords, settings.rights)
-        app = App(kept, access, read_only=settings.read_only)
+        cache = closed.enter_context(_cache(kept, settings.upstream)) if settings.upstream else None
+        endpoints = cache.endpoints() if cache else None
+        app = App(kept, access, read_only=settings.read_only or cache is not None, endpoints=endpoints)
         server = _Bounded(
             app.handle,
             keepalive_timeout=_IDLE_S,
@@ -226,6 +235,15 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             with contextlib.suppress(asyncio.CancelledError):
                 await collecting
             await runner.cleanup()
+
+
+def _cache(storage: Storage, upstream: str) -> PullThrough:
+    """Raises InvalidOption."""
+    from kernelbox.registry.client import Client  # no other registry needs it
+
+    if not is_registry(upstream):
+        raise InvalidOption(f"{upstream!r} is no registry", hint="a host, and perhaps a port: images.example:5000")
+    return PullThrough(storage, Client(), upstream)
 
 
 def _http_log() -> logging.Logger:
