@@ -114,9 +114,7 @@ class Archive:
         )
         return self.raw(block, padded(content))
 
-    def folder(
-        self, name: str | bytes, mode: int = 0o755, mtime: int = 0, *, owner: tuple[int, int] = (0, 0)
-    ) -> Self:
+    def folder(self, name: str | bytes, mode: int = 0o755, mtime: int = 0, *, owner: tuple[int, int] = (0, 0)) -> Self:
         return self.add(name, kind="5", mode=mode, mtime=mtime, owner=owner)
 
     def symlink(self, name: str | bytes, link: str | bytes) -> Self:

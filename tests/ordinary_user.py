@@ -51,7 +51,9 @@ class User:
     home: Path
 
     def environment(self) -> dict[str, str]:
-        keep = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
+        keep = {
+            name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "KERNELBOX_PULL") if name in os.environ
+        }
         home = str(self.home)
         return {**keep, "USER": self.name, "HOME": home, "TMPDIR": home, "XDG_RUNTIME_DIR": f"{home}/run"}
 

@@ -28,6 +28,7 @@ MODULES = (
     *("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"),
     *("netfs", "fscache", "9pnet", "9pnet_virtio", "9p", "overlay"),
     *("virtio_blk", "crc16", "crc32c_generic", "mbcache", "jbd2", "ext4"),
+    *("loop", "libcrc32c", "erofs"),
     *("llc", "stp", "bridge", "veth"),
 )
 """In the order in which they need each other."""

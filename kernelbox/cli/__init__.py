@@ -17,7 +17,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kernelbox.cli.failures import exit_code_of
 
     words = list(sys.argv[1:] if argv is None else argv)
-    return exit_code_of(lambda: _dispatch(words))
+    return exit_code_of(lambda: _helped(words))
+
+
+def _helped(words: list[str]) -> int:
+    """Where an option is unknown, and no other is like it, the way to those that there are is told."""
+    from kernelbox.errors import InvalidOption
+
+    try:
+        return _dispatch(words)
+    except InvalidOption as error:
+        if error.hint is None and error.message.startswith("unknown option"):
+            verb = " ".join(words[: 2 if words[0] in ("container", "volume") else 1])
+            error.hint = f"kernelbox {verb} --help lists the options"
+        raise
 
 
 def _dispatch(words: list[str]) -> int:

@@ -16,7 +16,7 @@ from kernelbox.errors import InvalidOption
 __all__ = ["ATTACH_OPTIONS", "main", "start_attached"]
 
 ATTACH_OPTIONS = (
-    HELP,
+    Option("help", ("-h", *HELP.flags), "flag", "", HELP.help, "general"),
     Option("no_stdin", ("--no-stdin",), "flag", "", "do not connect its standard input", "general"),
     Option("sig_proxy", ("--sig-proxy",), "flag", "", "pass signals on to the command", "general", "true"),
     DETACH_KEYS,

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from kernelbox.cli.request import DETACH_KEYS, HELP
+from kernelbox.cli.request import DETACH_KEYS, HELP, flags_named
 from kernelbox.cli.signals import Relay
 from kernelbox.cli.streams import Output, standard_input
 from kernelbox.engine.arguments import Values, parse_arguments
@@ -19,7 +19,7 @@ from kernelbox.errors import InvalidOption, KernelError
 __all__ = ["EXEC_OPTIONS", "main"]
 
 EXEC_OPTIONS = (
-    HELP,
+    Option("help", ("-h", *HELP.flags), "flag", "", HELP.help, "general"),
     Option("detach", ("-d", "--detach"), "flag", "", "leave it running, and do not wait for it", "general"),
     Option("interactive", ("-i", "--interactive"), "flag", "", "connect the command's standard input", "general"),
     Option("tty", ("-t", "--tty"), "flag", "", "give the command a terminal", "general"),
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
         raise InvalidOption(
             "exec needs a container and a command", hint="kernelbox exec [OPTIONS] CONTAINER COMMAND [ARG...]"
         )
-    with Engine() as box:
+    with flags_named(), Engine() as box:
         return _exec(box, rest[0], tuple(rest[1:]), values)
 
 

@@ -1,4 +1,4 @@
-"""`kernelbox load`, `save` and `import`: images and archives."""
+"""`kernelbox load`, `save`, `import`, `image from-dir` and `image bootstrap`: images and files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernelbox.cli.export import refuse_terminal, written_whole
 from kernelbox.cli.verbs import Given
 from kernelbox.errors import InvalidOption
 
-__all__ = ["import_", "load", "save"]
+__all__ = ["bootstrap", "from_dir", "import_", "load", "save"]
 
 
 def load(given: Given) -> int:
@@ -50,6 +50,22 @@ def import_(given: Given) -> int:
             message=given.text("message"),
             platform=given.text("platform"),
         )
+    sys.stdout.write(f"{image.id}\n")
+    return 0
+
+
+def from_dir(given: Given) -> int:
+    """Prints the id of the new image."""
+    with engine() as box:
+        image = box.images.from_dir(*given.words, changes=given.texts("change"), message=given.text("message"))
+    sys.stdout.write(f"{image.id}\n")
+    return 0
+
+
+def bootstrap(given: Given) -> int:
+    """Prints the id of the new image."""
+    with engine() as box:
+        image = box.images.bootstrap(*given.words, mirror=given.text("mirror"), packages=given.texts("packages"))
     sys.stdout.write(f"{image.id}\n")
     return 0
 

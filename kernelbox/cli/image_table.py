@@ -29,6 +29,9 @@ _FORMAT = _option(
     "format", "--format", "str", "FORMAT", "how to print it: table, json, or a template such as '{{.ID}}'"
 )
 _NO_TRUNC = _flag("no_trunc", "--no-trunc", "show ids and texts in full length")
+_CHANGE = _option(
+    "change", "-c --change", "list", "INSTRUCTION", "of the new image, as in a Dockerfile: 'CMD [\"sh\"]'"
+)
 _PLATFORM = _option("platform", "--platform", "str", "OS/ARCH", "the image for this platform", "this machine's")
 _QUIET_MOVE = _flag("quiet", "-q --quiet", "do not show how far it is")
 
@@ -93,14 +96,33 @@ _EVERY = (
         "image_files:import_",
         (1, 2),
         (
-            _option(
-                "change", "-c --change", "list", "INSTRUCTION", "of the new image, as in a Dockerfile: 'CMD [\"sh\"]'"
-            ),
+            _CHANGE,
             _option("message", "-m --message", "str", "TEXT", "a comment in its history"),
             _PLATFORM,
         ),
         "The tar archive of a root file system becomes an image of one layer.",
         ("kernelbox export web | kernelbox import - web:flat",),
+    ),
+    Verb(
+        "from-dir",
+        "FOLDER [REPOSITORY[:TAG]]",
+        "image_files:from_dir",
+        (1, 2),
+        (_CHANGE, _option("message", "-m --message", "str", "TEXT", "a comment in its history")),
+        "As it is there, owners included; dir:FOLDER runs it without a copy.",
+        ("kernelbox image from-dir -c 'CMD [\"sh\"]' ./root lab:1",),
+    ),
+    Verb(
+        "bootstrap",
+        "debian[:SUITE] [REPOSITORY[:TAG]]",
+        "image_files:bootstrap",
+        (1, 2),
+        (
+            _option("mirror", "--mirror", "str", "URL", "where its packages come from", "Debian's"),
+            _option("packages", "--include", "list", "PACKAGE", "also this package"),
+        ),
+        "The smallest Debian, made of its packages by mmdebstrap; called debian:SUITE where no name is said.",
+        ("kernelbox image bootstrap --include python3 debian:bookworm python",),
     ),
     Verb("tag", "IMAGE NAME[:TAG]", "images:tag", (2, 2), examples=("kernelbox tag debian:12 localhost:5000/base",)),
     Verb(
@@ -152,10 +174,45 @@ VERBS = {verb.name: dataclasses.replace(verb, below="image") for verb in _EVERY}
 
 ALIASES = {"list": "ls", "remove": "rm"}
 
+_ALONE = (
+    Verb(
+        "search",
+        "TERM",
+        "search:search",
+        _ONE,
+        (
+            _option("filter", "-f --filter", "list", "KEY=VALUE", "only those that match: stars=3, is-official=true"),
+            _option(
+                "format", "--format", "str", "FORMAT", "how to print it: table, json, or a template such as '{{.Name}}'"
+            ),
+            _option("limit", "--limit", "int", "N", "at most so many", "25"),
+            _NO_TRUNC,
+        ),
+        "A registry may stand in front of the term; where it offers no search, its list of names is looked through.",
+        ("kernelbox search postgres", "kernelbox search localhost:5000/lab"),
+    ),
+    Verb(
+        "login",
+        "[REGISTRY]",
+        "login:login",
+        (0, 1),
+        (
+            _option("username", "-u --username", "str", "NAME", "who one is there", "it is asked for"),
+            _flag("password_stdin", "--password-stdin", "read the password, or a token, from standard input"),
+        ),
+        """Who one is there is kept where Docker keeps it: in its config.json, or with the credential helper that this
+names. There is no option for the password itself: everybody on the machine can read what a command was called with.""",
+        ("kernelbox login localhost:5000", "kernelbox login -u ann --password-stdin images.example < token"),
+    ),
+    Verb("logout", "[REGISTRY]", "login:logout", (0, 1)),
+)
+"""About registries; Docker has nothing else to put in front of them either."""
+
 _SHORT = {"images": "ls", "rmi": "rm"}
 _PLAIN = ("pull", "push", "load", "save", "import", "tag", "history")
 BY_ITSELF = {
     **{short: dataclasses.replace(VERBS[name], name=short, below="") for short, name in _SHORT.items()},
     **{name: dataclasses.replace(VERBS[name], below="") for name in _PLAIN},
+    **{verb.name: verb for verb in _ALONE},
 }
 """Those that need no `image` in front."""

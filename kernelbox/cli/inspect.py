@@ -1,7 +1,8 @@
-"""`kernelbox inspect`: everything that is known of containers, and of volumes."""
+"""`kernelbox inspect`: everything that is known of containers, images and volumes."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -11,16 +12,16 @@ from kernelbox.cli.templates import fields_of, render
 from kernelbox.cli.verbs import Given
 from kernelbox.engine.engine import Engine
 from kernelbox.engine.observing import attributes
-from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError
+from kernelbox.errors import ContainerNotFound, ImageNotFound, InvalidOption, KernelBoxError
 
 __all__ = ["KINDS", "document", "inspect", "show"]
 
-KINDS = ("container", "volume")
+KINDS = ("container", "image", "volume")
 _KINDS = ", ".join(KINDS)
 
 
 def inspect(given: Given) -> int:
-    """Of containers, and of volumes."""
+    """Of whatever has that name: a container first, then an image, then a volume."""
     if given.text("type") not in ("", *KINDS):
         raise InvalidOption(f"--type: there is no {given.text('type')!r} to look at", hint=f"there is: {_KINDS}")
     return show(given, lambda box, reference: document(box, reference, given))
@@ -56,13 +57,20 @@ def _documents(
 
 
 def document(box: Engine, reference: str, given: Given) -> dict[str, object]:
-    """Of a container; of a volume where there is none, or one is meant. Raises KernelBoxError."""
+    """Of what has that name and is of the kind that is meant, if one is. Raises KernelBoxError."""
     kind = given.text("type")
+    if kind == "volume":
+        return box.volumes.get(reference).attrs
+    if kind == "image":
+        return box.images.get(reference).attrs
     try:
-        if kind != "volume":
-            return attributes(box.containers.get(reference), size=given.flag("size"))
+        return attributes(box.containers.get(reference), size=given.flag("size"))
     except ContainerNotFound:
-        if kind or reference not in box.volumes.names():
+        if kind:
+            raise
+        with contextlib.suppress(ImageNotFound, InvalidOption):
+            return box.images.get(reference).attrs
+        if reference not in box.volumes.names():
             raise
     return box.volumes.get(reference).attrs
 

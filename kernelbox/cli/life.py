@@ -68,6 +68,8 @@ def rename(given: Given) -> int:
 def update(given: Given) -> int:
     from kernelbox.cli.request import flags_named
 
+    if not given.values:
+        raise InvalidOption("nothing to change was given", hint="kernelbox update --help lists what can be")
     with flags_named(), engine() as box:
 
         def change(reference: str) -> str:

@@ -1,4 +1,4 @@
-"""`kernelbox registry serve` and `collect`."""
+"""`kernelbox registry serve`, `collect`, `ls`, `tags` and `rm`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from kernelbox.cli.caller import note
 from kernelbox.cli.tables import human_size
-from kernelbox.cli.verbs import Given
+from kernelbox.cli.verbs import Given, for_each
 from kernelbox.errors import InvalidOption
+from kernelbox.oci import reference
 from kernelbox.oci.units import parse_duration
 from kernelbox.store.paths import StorePaths
 
 if TYPE_CHECKING:
     from kernelbox.registry.server.serving import Running
 
-__all__ = ["collect", "serve"]
+__all__ = ["collect", "ls", "remove", "serve", "tags"]
 
 _ONLY_HERE = ("http://127.", "http://[::1]", "http://localhost", "https:")
 
@@ -35,7 +36,7 @@ def serve(given: Given) -> int:
         collect_every_s=_seconds(given, "collect_every", "0"),
         kept_s=_seconds(given, "keep", "1h"),
         untagged=given.flag("untagged"),
-        upstream=given.text("upstream"),
+        cache_of=given.text("cache_of"),
         shared=StorePaths.of().blobs if given.flag("share") else None,
     )
 
@@ -64,6 +65,43 @@ def collect(given: Given) -> int:
         f"Total reclaimed space: {human_size(done.size, 4)}\n"
     )
     return 0
+
+
+def ls(given: Given) -> int:
+    """As they can be pulled from there, each on a line."""
+    from kernelbox.registry.client import Client
+
+    registry = given.words[0]
+    if not reference.is_registry(registry):
+        raise InvalidOption(f"{registry[:100]!r} is no registry", hint="a host, and perhaps a port: localhost:5000")
+    with Client() as client:
+        for name in client.catalog(registry):
+            sys.stdout.write(f"{registry}/{name}\n")
+    return 0
+
+
+def tags(given: Given) -> int:
+    from kernelbox.registry.client import Client
+
+    with Client() as client:
+        for tag in client.tags(reference.parse(given.words[0])):
+            sys.stdout.write(f"{tag}\n")
+    return 0
+
+
+def remove(given: Given) -> int:
+    """What is to go has to be said: nothing is removed because it is called latest."""
+    from kernelbox.registry.client import Client
+
+    with Client() as client:
+
+        def forget(name: str) -> str:
+            if "@" not in name and ":" not in name.rpartition("/")[2]:
+                raise InvalidOption(f"{name}: which tag, or which digest?", hint=f"{name}:latest, for example")
+            client.delete(reference.parse(name))
+            return name
+
+        return for_each(given.words, forget)
 
 
 def _storage(given: Given) -> Path:

@@ -32,9 +32,7 @@ _EVERY = (
             _option("htpasswd", "--htpasswd", "str", "FILE", "who may come in: lines of htpasswd -B"),
             _option("rights", "--rights", "str", "FILE", "who may do what where: lines such as 'ann pull,push lab/**'"),
             _option("read_only", "--read-only", "flag", "", "nothing is pushed or deleted"),
-            _option(
-                "upstream", "--upstream", "str", "REGISTRY", "be a cache of REGISTRY: what is asked for is fetched"
-            ),
+            _option("cache_of", "--cache-of", "str", "REGISTRY", "what is not here comes from there, and is kept"),
             _option("share", "--share", "flag", "", "what this user's images have too is on disk once"),
             _option("collect_every", "--collect-every", "str", "TIME", "remove what nothing needs, again and again"),
             _UNTAGGED,
@@ -44,7 +42,9 @@ _EVERY = (
 giving are given. Several may serve one folder. /metrics is for Prometheus.
 
 A line of the file of rights says who (a name; * is everybody with a password, anyone also those without), what (pull,
-push, delete or all) and in which repositories (* is a word between slashes, ** anything).""",
+push, delete or all) and in which repositories (* is a word between slashes, ** anything).
+
+Nothing is pushed to a cache of another registry. Whoever may pull from it gets what you may pull from there.""",
         (
             "kernelbox registry serve --storage ~/registry",
             "kernelbox registry serve --listen 0.0.0.0:443 --tls-cert c.pem --tls-key k.pem --htpasswd users",
@@ -61,8 +61,27 @@ push, delete or all) and in which repositories (* is a word between slashes, ** 
         ("kernelbox registry collect --storage ~/registry --untagged",),
         below="registry",
     ),
+    Verb("ls", "REGISTRY", "registry:ls", (1, 1), examples=("kernelbox registry ls localhost:5000",), below="registry"),
+    Verb(
+        "tags",
+        "NAME",
+        "registry:tags",
+        (1, 1),
+        examples=("kernelbox registry tags localhost:5000/lab/tool",),
+        below="registry",
+    ),
+    Verb(
+        "rm",
+        "NAME:TAG|NAME@DIGEST [NAME...]",
+        "registry:remove",
+        (1, None),
+        (),
+        "A digest is the manifest with all its tags. Its content goes when the registry collects what nothing needs.",
+        ("kernelbox registry rm localhost:5000/lab/tool:1",),
+        below="registry",
+    ),
 )
 
 VERBS = {verb.name: verb for verb in _EVERY}
 
-ALIASES = {"gc": "collect", "garbage-collect": "collect"}
+ALIASES = {"gc": "collect", "garbage-collect": "collect", "list": "ls", "remove": "rm"}

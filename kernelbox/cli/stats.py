@@ -15,6 +15,7 @@ from kernelbox.engine import stats as samples
 from kernelbox.engine.container import Container
 from kernelbox.engine.engine import Engine
 from kernelbox.engine.stats import Sample
+from kernelbox.engine.temporary import TemporaryContainer
 from kernelbox.errors import Conflict, ContainerNotFound
 
 __all__ = ["SECOND", "chosen", "redrawn", "samples_of", "stats"]
@@ -59,9 +60,11 @@ def stats(given: Given) -> int:
 
 
 def chosen(box: Engine, given: Given) -> Sequence[tuple[str, Container]]:
-    """The containers that were asked for, with the words by which they are called. Raises ContainerNotFound."""
+    """The containers that were asked for, with the words by which they are called: kept ones, of others nothing is
+    counted before their end. Raises ContainerNotFound."""
     if not given.words:
-        return [(each.id, each) for each in box.containers.list(all=given.flag("all"))]
+        found = box.containers.list(all=given.flag("all"))
+        return [(each.id, each) for each in found if not isinstance(each, TemporaryContainer)]
     return [(word, box.containers.get(word)) for word in given.words]
 
 

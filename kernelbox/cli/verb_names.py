@@ -26,13 +26,14 @@ LIFE = {
 LOOKING = {
     "ps": "list containers",
     "logs": "print what a container has written",
-    "inspect": "everything that is known of containers, as JSON",
+    "inspect": "everything that is known of containers, images and volumes, as JSON",
     "top": "the processes of a container",
     "stats": "what containers use: processors, memory, disks, network",
     "events": "what happens to containers, as it happens",
 }
 FILES = {
     "cp": "copy files out of a container or into one",
+    "commit": "make an image of a container and what it has changed",
     "diff": "what a container has changed of its image's files",
     "export": "all files of a container as a tar archive",
 }
@@ -56,25 +57,35 @@ IMAGES = {
     "save": "put images into an archive",
     "import": "make an image of the tar archive of a root file system",
     "tag": "give an image one more name",
+    "from-dir": "make an image of a folder with a root file system",
+    "bootstrap": "make an image of Debian from its packages",
     "rm": "take a name from images, or remove them",
     "history": "how an image was made, layer by layer",
     "inspect": "everything that is known of images, as JSON",
     "prune": "remove images that nobody needs",
 }
 """What may follow `kernelbox image`."""
+SYSTEM = {"df": "how much of the disk images, containers and volumes take"}
+"""What may follow `kernelbox system`."""
 SHORT_IMAGES = {
     "images": IMAGES["ls"],
     **{name: IMAGES[name] for name in ("pull", "push", "load", "save", "import", "tag")},
     "rmi": IMAGES["rm"],
     "history": IMAGES["history"],
+    "search": "find images in a registry by a word",
+    "login": "say to a registry who one is, from now on",
+    "logout": "forget that again",
 }
-"""The same without `image` in front, as Docker's users write them."""
+"""The same without `image` in front, as Docker's users write them, and what is about registries."""
 REGISTRY = {
     "serve": "let images be pushed to this machine, and pulled from it",
     "collect": "remove from a registry's folder what nothing needs",
+    "ls": "list the repositories of a registry",
+    "tags": "list the tags of a repository",
+    "rm": "remove tags or manifests from a registry",
 }
 """What may follow `kernelbox registry`."""
-GROUPS = {"volume": VOLUMES, "image": IMAGES, "registry": REGISTRY}
+GROUPS = {"volume": VOLUMES, "image": IMAGES, "system": SYSTEM, "registry": REGISTRY}
 """Words that other verbs follow; the table of each is the module GROUP_table."""
 PRUNE = {"prune": "remove all containers that do not run"}
 
@@ -87,7 +98,8 @@ SECTIONS = {
     "More": {
         "container": "all that is about containers, and container prune",
         "image": "all that is about images, and image inspect and prune",
-        "registry": "a registry of one's own: registry serve and collect",
+        "registry": "a registry of one's own: registry serve, collect, ls, tags and rm",
+        "system": "what all of it takes: system df",
         "volume": "folders that outlive containers: volume create, ls, inspect, rm and prune",
     },
     "This machine": MACHINE,

@@ -29,6 +29,9 @@ def _format(example: str, table: bool = True) -> Option:
     return _option("format", "--format", "str", "FORMAT", f"how to print it: {forms} {example}")
 
 
+_EVENT_FILTER = _option(
+    "filter", "-f --filter", "list", "KEY=VALUE", "only those that match: event=die, container=web, label=a=b, ..."
+)
 _FILTER = _option("filter", "-f --filter", "list", "KEY=VALUE", "only those that match: status=exited, label=a=b, ...")
 _TIME = _option(
     "time", "-t --time --timeout", "int", "SECONDS", "how long it may take before it is killed", "its own, or 10"
@@ -127,6 +130,7 @@ LOOKING = (
             _flag("quiet", "-q --quiet", "ids only"),
             _flag("size", "-s --size", "also how much they have written"),
         ),
+        text="What kernelbox run --rm and box.run have started is listed too, for as long as it runs.",
         examples=("kernelbox ps -a --filter status=exited", "kernelbox ps --format '{{.Names}}: {{.Status}}'"),
     ),
     Verb(
@@ -151,7 +155,7 @@ LOOKING = (
         (
             _option("format", "-f --format", "str", "FORMAT", "json, or a template such as '{{.State.Status}}'"),
             _flag("size", "-s --size", "also how much they have written"),
-            _option("type", "--type", "str", "TYPE", "only things of this kind: container or volume"),
+            _option("type", "--type", "str", "TYPE", "only things of this kind: container, image or volume"),
         ),
         examples=("kernelbox inspect -f '{{.State.Pid}}' web",),
     ),
@@ -180,7 +184,7 @@ LOOKING = (
         "",
         "events:events",
         (0, 0),
-        (_FILTER, _format("'{{.Action}} {{.Actor.ID}}'", table=False), _SINCE, _UNTIL),
+        (_EVENT_FILTER, _format("'{{.Action}} {{.Actor.ID}}'", table=False), _SINCE, _UNTIL),
         examples=("kernelbox events --since 1h --filter event=die",),
     ),
 )
@@ -204,6 +208,20 @@ links that lead out of where they are copied to are left out.""",
         ("kernelbox cp web:/var/log/. logs", "kernelbox cp site/. web:/srv", "kernelbox cp web:/etc - | tar t"),
     ),
     Verb("diff", "CONTAINER", "diff:diff", _ONE),
+    Verb(
+        "commit",
+        "CONTAINER [REPOSITORY[:TAG]]",
+        "commit:commit",
+        (1, 2),
+        (
+            _option("author", "-a --author", "str", "NAME", "who made it: 'Ada <ada@example.org>'"),
+            _option("change", "-c --change", "list", "INSTRUCTION", "of the image, as in a Dockerfile: 'CMD [\"sh\"]'"),
+            _option("message", "-m --message", "str", "TEXT", "a comment in its history"),
+            _option("pause", "-p --pause", "flag", "", "let the container stand still meanwhile", "true"),
+        ),
+        "What is mounted in the container, volumes among it, is not part of the image.",
+        ("kernelbox commit -m 'tools added' web web:2",),
+    ),
     Verb(
         "export",
         "CONTAINER",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kernelbox.engine.option_table import OPTIONS, Option
+from kernelbox.engine.option_table import DOCKERS_ALONE, OPTIONS, Option
 from kernelbox.engine.option_values import flag, near
 from kernelbox.errors import InvalidOption
 
@@ -69,8 +69,17 @@ def _known(name: str, flags: dict[str, Option], word: str = "") -> Option:
     option = flags.get(name)
     if option is None:
         inside = f" in {word!r}" if word not in ("", name) else ""
-        raise InvalidOption(f"unknown option {name!r}{inside}", hint=near(name, flags))
+        raise InvalidOption(f"unknown option {name!r}{inside}", hint=_hint(name, flags))
     return option
+
+
+def _hint(name: str, flags: Collection[str]) -> str | None:
+    """What Docker has and we have not is not taken for a mistake in writing."""
+    if name in DOCKERS_ALONE and "--cap-add" in flags:
+        return DOCKERS_ALONE[name]
+    bare = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
+    found = near(name.removeprefix("--"), bare) if name.startswith("--") else None
+    return found and found.replace("'", "'--", 1)
 
 
 def _next(name: str, words: list[str]) -> str:

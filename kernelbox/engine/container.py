@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import time
-from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from kernelbox.engine import ending, explaining, files, health, observing, option_values, showing, starting
+from kernelbox.engine import ending, explaining, health, observing, option_values, showing, starting
 from kernelbox.engine.attaching import Attachment
+from kernelbox.engine.container_files import ContainerFiles
 from kernelbox.engine.executing import ExecOptions, ExecResult, Execution, begin_exec
 from kernelbox.engine.kept_folder import KeptFolder
 from kernelbox.errors import ContainerNotFound, NotSupported, StoreError
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from kernelbox.runtime.launch import Launch
     from kernelbox.runtime.monitor import Monitor
     from kernelbox.runtime.trace import TraceRow
-    from kernelbox.store.changes import Change
-    from kernelbox.store.inside import PathStat
     from kernelbox.store.state import StateFile
 
 __all__ = ["Container"]
 
 
-class Container:
+class Container(ContainerFiles):
     """A container by its record. `status` and the other facts are those of the last call that looked: `reload` looks
     again."""
 
@@ -311,31 +309,6 @@ class Container:
     def sizes(self) -> Sizes:
         """The bytes that it wrote, and those of its whole root file system. Counts every file."""
         return observing.sizes(self)
-
-    def stat(self, path: str) -> PathStat:
-        """What is at `path` in it; of a link the link itself. Raises NotFound, InvalidOption."""
-        return files.stat(self, path)
-
-    def get_archive(self, path: str) -> tuple[Generator[bytes, None, None], PathStat]:
-        """What is at `path` in it as a tar archive in pieces, and what it is. Raises NotFound, InvalidOption."""
-        return files.read(self, path), files.stat(self, path)
-
-    def put_archive(
-        self, path: str, data: bytes | BinaryIO, *, copy_owner: bool = False, keep_kinds: bool = False
-    ) -> None:
-        """Unpacks a tar archive into the folder `path` of it; `keep_kinds` refuses to put a folder in the place of
-        something else, and the reverse. Raises NotFound, InvalidOption, Conflict."""
-        stream = io.BytesIO(data) if isinstance(data, bytes) else data
-        files.write(self, path, stream, copy_owner=copy_owner, keep_kinds=keep_kinds)
-
-    def diff(self) -> list[Change]:
-        """What it has changed of its image's files: kind "C", "A" or "D", and path."""
-        self.reload()
-        return files.changed(self)
-
-    def export(self) -> Generator[bytes, None, None]:
-        """All its files as a tar archive in pieces, without what is mounted in it."""
-        return files.read(self, "/", whole=True)
 
     def logs(
         self,

@@ -22,6 +22,7 @@ from kernelbox.engine.volume_mounts import fill_kept, uses_for, volumes_in
 from kernelbox.engine.volumes_from import as_recorded, with_others
 from kernelbox.engine.whole_paths import whole_image, whole_options
 from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
+from kernelbox.runtime.listing import is_alive
 from kernelbox.runtime.monitor import Monitor
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.state import Event, StateFile
@@ -86,7 +87,7 @@ class Containers:
             created_at=time.time(),
             command=tuple(self.box.words(command)),
             options={**given, **({"auto_remove": True} if auto_remove else {})},
-            labels=dict(wanted.labels),
+            labels={**found.config.labels, **wanted.labels},
         )
         self._make(record, uses_for(record.id, volumes_in(wanted, found), anonymous))
         return Container(self, record)
@@ -138,16 +139,31 @@ class Containers:
             return False
 
     def get(self, reference: str) -> Container:
-        """By name, id, or the beginning of an id. Raises ContainerNotFound, InvalidOption where several begin so."""
-        return Container(self, self.settle(self.state.get(reference.removeprefix("/"))))
+        """By name, id, or the beginning of an id, also of one that is not kept and runs now. Raises ContainerNotFound,
+        InvalidOption where several begin so."""
+        reference = reference.removeprefix("/")
+        try:
+            return Container(self, self.settle(self.state.get(reference)))
+        except ContainerNotFound:
+            from kernelbox.engine import temporary
+
+            if found := temporary.find(self, reference):
+                return found
+            raise
 
     def list(self, *, all: bool = False, filters: Mapping[str, Sequence[str]] | None = None) -> ContainerList:
-        """Those that run, or `all`, the newest first; `filters` as for `docker ps`. Raises InvalidOption."""
+        """Those that run, or `all`, the newest first, also what is not kept and runs now (`box.run`); `filters` as for
+        `docker ps`. Raises InvalidOption."""
         if filters:
             from kernelbox.engine.filters import checked, matches
 
             filters = checked(filters)
         found = [Container(self, record) for record in self.records()]
+        if is_alive(self.box.paths):
+            from kernelbox.engine.temporary import temporary
+
+            found += temporary(self)
+            found.sort(key=lambda each: each.record.created_at, reverse=True)
         wanted = [each for each in found if all or each.record.living or (filters and "status" in filters)]
         if filters:
             having = self.box.volumes.store.users_of(filters.get("volume", ()))
@@ -186,8 +202,8 @@ class Containers:
     def prune(self) -> Sequence[str]:
         """Removes every container that does not run; their ids."""
         gone = []
-        for container in self.list(all=True):
-            if not container.record.living:
+        for record in self.records():
+            if not (container := Container(self, record)).record.living:
                 container.remove()
                 gone.append(container.id)
         return gone

@@ -102,6 +102,12 @@ class Engine:
             self._volumes = Volumes(self)
         return self._volumes
 
+    def df(self) -> dict[str, Any]:
+        """What images, containers and volumes take of the disk, in the words of docker's API. Counts every file."""
+        from kernelbox.engine.disk_usage import df
+
+        return df(self)
+
     def close(self) -> None:
         """Ends what was started for this engine alone, and waits until its remains are deleted. Idempotent."""
         if self.closed:

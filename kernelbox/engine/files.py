@@ -4,6 +4,7 @@ is resolved beneath the container's root, which is a descriptor (`store.inside`)
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import posixpath
@@ -13,16 +14,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from kernelbox.engine import starting
 from kernelbox.engine.init_program import INIT
+from kernelbox.engine.options import RunOptions
 from kernelbox.engine.own_account import ACCOUNT_PATHS
 from kernelbox.engine.own_files import OWN_PATHS
-from kernelbox.errors import KernelBoxError
+from kernelbox.engine.volume_mounts import fill_kept, place_kept
+from kernelbox.errors import KernelBoxError, KernelError, StoreError
 from kernelbox.native import check, lib
 from kernelbox.oci.runtime_spec import Config
-from kernelbox.runtime import compile_root
-from kernelbox.runtime.plan import FOLDER, Plan
-from kernelbox.runtime.setup import CONTAINERS
-from kernelbox.runtime.steps.files import OpenFolder
-from kernelbox.runtime.steps.mounts import ROOT
+from kernelbox.runtime.compile_files import clearing_plan, files_plan
 from kernelbox.store import changes, inside, tar_in, tar_out
 from kernelbox.store.ownership import IdShift
 
@@ -30,15 +29,33 @@ if TYPE_CHECKING:
     from kernelbox.engine.container import Container
 
 _PERMISSIONS = 0o777
+_KERNEL_S = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue")
 
 __all__ = ["changed", "read", "root_of", "stat", "write"]
 
 
 def read(container: Container, path: str, *, whole: bool = False) -> Generator[bytes, None, None]:
     """A tar archive in pieces; the root stays open until its end. `whole`: what is mounted in the container is left
-    out."""
-    with root_of(container) as (root, ids):
-        yield from tar_out.pack(root, path, ids=ids, one_file_system=whole)
+    out. The kernel's file systems are copied only where they are asked for, as those of a container that does not run
+    are not there."""
+    with root_of(container, mounts=not whole) as (root, ids):
+        closed = frozenset() if whole else _kernels(container, root)
+        yield from tar_out.pack(root, path, ids=ids, one_file_system=whole, closed=closed)
+
+
+def _kernels(container: Container, root: int) -> frozenset[int]:
+    """Which file systems (st_dev) tell what the kernel knows, and hold no files."""
+    if not container.record.living:
+        return frozenset()
+    found = set()
+    for mount in container.folder.config().mounts:
+        if mount.type in _KERNEL_S or mount.source in ("/proc", "/sys", "/sys/fs/cgroup"):
+            with (
+                contextlib.suppress(KernelBoxError),  # the container has put something else in its place
+                inside.open_inside(root, mount.destination, os.O_PATH) as place,
+            ):
+                found.add(os.fstat(place.fileno()).st_dev)
+    return frozenset(found)
 
 
 def write(container: Container, path: str, archive: BinaryIO, *, copy_owner: bool, keep_kinds: bool) -> None:
@@ -53,10 +70,16 @@ def write(container: Container, path: str, archive: BinaryIO, *, copy_owner: boo
             no_overwrite_dir_non_dir=keep_kinds,
             devices=False,  # what the container may open is not for an archive to say
         )
-        if ids is None or os.geteuid():
-            unpack()
-        else:
-            _as_owner(ids, unpack)
+        try:
+            if ids is None or os.geteuid():
+                unpack()
+            else:
+                _as_owner(ids, unpack)
+        except KernelError as error:
+            if error.errno != errno.EROFS:
+                raise
+            hint = "what is mounted there is read-only in the container"
+            raise KernelError(errno.EROFS, "copy to", f"{path} of the container", hint=hint) from error
 
 
 def _as_owner(ids: IdShift, work: Callable[[], object]) -> None:
@@ -121,9 +144,12 @@ def _open(path: str, opened: contextlib.ExitStack) -> int:
 
 
 @contextlib.contextmanager
-def root_of(container: Container) -> Iterator[tuple[int, IdShift | None]]:
+def root_of(container: Container, *, mounts: bool = True) -> Iterator[tuple[int, IdShift | None]]:
     """A descriptor of its root and whose ids the owners in it are: of one that runs in its own mount namespace, of one
-    that does not a mount made for this, during which nobody starts it."""
+    that does not a mount made for this, during which nobody starts it. Its volumes are there, and what it binds of the
+    machine; without `mounts` only of one that runs.
+
+    Raises StoreError, InvalidOption where something that it binds is not there any more."""
     container.reload()
     if container.record.living:
         root = container.folder.open_root(container.name)
@@ -133,27 +159,38 @@ def root_of(container: Container) -> Iterator[tuple[int, IdShift | None]]:
             os.close(root)
         return
     with container.folder.locked():
-        root, config = _mounted_root(container)
+        root, config = _mounted_root(container, mounts)
         try:
             yield root, _shift(container, config)
         finally:
             os.close(root)
 
 
-def _mounted_root(container: Container) -> tuple[int, Config]:
+def _mounted_root(container: Container, mounts: bool) -> tuple[int, Config]:
+    box, record = container.box, container.record
     with contextlib.ExitStack() as undo:
-        options = starting.options_of(container.record)
-        prepared, _, descriptors = starting.prepared(container.box, container.record, options, undo)
-        config, target = prepared.config, prepared.target
-        owner = compile_root.owner_of(config)
-        steps = (
-            OpenFolder(target.id, FOLDER, CONTAINERS),
-            *compile_root.root_steps(config, target, owner),
-        )
-        plan = Plan(steps, reveal=ROOT)
+        options = starting.options_of(record)
+        if mounts:
+            fill_kept(box, record)  # as a start would, which finds nothing to do then
+        prepared, _, descriptors = starting.prepared(box, record, options, undo)
+        places = _places(container, options) if mounts else frozenset()
+        plan = files_plan(prepared.config, prepared.target, places)
         given = dict(zip(prepared.encoded.names, descriptors, strict=True))
-        root = container.monitor.reveal(plan, given)
-        return root, config
+        try:
+            root = container.monitor.reveal(plan, given)
+        except StoreError:
+            container.monitor.carry_out(clearing_plan())
+            raise
+        return root, prepared.config
+
+
+def _places(container: Container, options: RunOptions) -> frozenset[str]:
+    """Where it has volumes and what it binds of the machine."""
+    image = container.box.images.get(container.record.image, options.platform)
+    if image.bundle:
+        return frozenset(mount.destination for mount in image.bundle.mounts)
+    placed, _ = place_kept(container.box, container.record, options)
+    return frozenset(mount.destination for mount in (*image.mounts, *placed.volumes, *placed.mounts))
 
 
 def _shift(container: Container, config: Config) -> IdShift | None:

@@ -1,9 +1,8 @@
-"""Images and files: `load`, `save` and `import`."""
+"""Images and archives of images: `load` and `save`."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import secrets
@@ -12,27 +11,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from kernelbox.engine.image_changes import changed
 from kernelbox.engine.image_install import install
 from kernelbox.engine.option_values import platform as platform_option
 from kernelbox.errors import InvalidContent, InvalidOption, KernelError
-from kernelbox.oci import image_config, moments, reference
 from kernelbox.oci import media_types as types
-from kernelbox.oci.descriptor import Descriptor
+from kernelbox.oci import moments, reference
 from kernelbox.oci.digest import Digest
-from kernelbox.oci.image_document import History, ImageDocument
-from kernelbox.oci.manifest import Manifest
 from kernelbox.oci.platform import Platform, of_machine
 from kernelbox.oci.reference import Reference
 from kernelbox.store import archive_members, image_archive
-from kernelbox.store.blobs import Blobs
 from kernelbox.store.image_rows import ImageRecord
-from kernelbox.store.layer_content import compression_of, decompressed
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
 
-__all__ = ["import_", "load", "now", "own_platform", "save"]
+__all__ = ["load", "now", "opened", "own_platform", "save"]
 
 _CHUNK = 1 << 20
 _LAYER_TYPES = {"": types.LAYER_TAR, "gzip": types.LAYER_GZIP, "zstd": types.LAYER_ZSTD}
@@ -45,11 +38,11 @@ def load(box: Engine, source: Source, platform: str | Platform | None) -> list[I
     wanted = platform_option(platform) if isinstance(platform, str) else platform
     box.opened()
     store = box.images.store
-    with store.lease() as lease, _opened(source) as opened:
-        if isinstance(opened, Path):
-            members = archive_members.of_folder(opened, lease.blobs)
+    with store.lease() as lease, opened(source) as stream:
+        if isinstance(stream, Path):
+            members = archive_members.of_folder(stream, lease.blobs)
         else:
-            members = archive_members.of_stream(opened, lease.blobs)
+            members = archive_members.of_stream(stream, lease.blobs)
         found = image_archive.images_in(members, wanted, own_platform())
         if not found:
             raise InvalidContent("there is no image in this archive")
@@ -99,42 +92,6 @@ def _written_whole(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def import_(
-    box: Engine, source: Source, name: str, changes: Sequence[str], message: str, platform: str | Platform | None
-) -> ImageRecord:
-    """See Images.import_."""
-    wanted = platform_option(platform) if isinstance(platform, str) else platform
-    config = changed(image_config.EMPTY, changes)
-    names = [reference.parse(name)] if name else []
-    box.opened()
-    store = box.images.store
-    with store.lease(), _opened(source) as opened:
-        if isinstance(opened, Path):
-            raise InvalidOption(f"{opened} is a folder, and import takes an archive", hint=f"run dir:{opened} as it is")
-        layer, diff_id = _keep_layer(store.blobs, opened)
-        moment = now()
-        step = History(created=moment, comment=message or "Imported from -")
-        document = ImageDocument.build(wanted or own_platform(), config, [diff_id], [step], created=moment)
-        store.blobs.put(document.raw)
-        return install(box, Manifest.build(document.descriptor(), [layer]), names, action="import")
-
-
-def _keep_layer(blobs: Blobs, stream: IO[bytes]) -> tuple[Descriptor, Digest]:
-    """The archive as a blob, compressed as it came, and the digest of the tar in it."""
-    with blobs.writer() as writer:
-        while piece := stream.read(_CHUNK):
-            writer.write(piece)
-        size = writer.offset
-        digest = writer.commit()
-    with blobs.open(digest) as file:
-        kind = compression_of(file.read(4))
-    with blobs.open(digest) as file:
-        tar, found = decompressed(file), hashlib.sha256()
-        while piece := tar.read(_CHUNK):
-            found.update(piece)
-    return Descriptor(_LAYER_TYPES[kind], digest, size), Digest("sha256", found.hexdigest())
-
-
 def own_platform() -> Platform:
     return of_machine(os.uname().machine)
 
@@ -145,7 +102,7 @@ def now() -> str:
 
 
 @contextlib.contextmanager
-def _opened(source: Source) -> Iterator[IO[bytes] | Path]:
+def opened(source: Source) -> Iterator[IO[bytes] | Path]:
     """A stream, or the path of a folder."""
     if isinstance(source, bytes):
         yield io.BytesIO(source)

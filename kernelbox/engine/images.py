@@ -144,7 +144,10 @@ class Images:
 
     def of(self, record: ContainerRecord) -> Image:
         """That which a container was made from, whatever is called so by now. Raises ImageNotFound."""
-        return self._of_store(record.image, record.image_digest) if record.image_digest else self._get(record.image)
+        if not record.image_digest:
+            return self._get(record.image)
+        found = self._of_record(self.store.of_container(record.image_digest))
+        return dataclasses.replace(found, name=record.image)
 
     def hold(self, image: Image) -> Descriptor | None:
         """Keeps one of the store for as long as the descriptor, which is the caller's, is open. Raises ImageNotFound
@@ -223,10 +226,29 @@ class Images:
     ) -> Image:
         """An image of one layer from the tar archive of a root file system, compressed or not. `changes` are
         instructions as in a Dockerfile ('CMD ["sh"]'). Raises InvalidContent, InvalidOption, StoreError."""
-        from kernelbox.engine.image_files import import_
+        from kernelbox.engine.image_making import import_
 
         self._not_own(name)
         return self._of_record(import_(self._box, source, name, changes, message, platform))
+
+    def from_dir(self, folder: str | Path, name: str = "", *, changes: Sequence[str] = (), message: str = "") -> Image:
+        """An image of one layer from a folder with a root file system: as it is there, owners included. Raises
+        InvalidContent for a file that no layer can have, InvalidOption, StoreError, KernelError."""
+        from kernelbox.engine.image_making import from_dir
+
+        self._not_own(name)
+        return self._of_record(from_dir(self._box, folder, name, changes, message))
+
+    def bootstrap(
+        self, what: str = "debian", name: str = "", *, mirror: str = "", packages: Sequence[str] = ()
+    ) -> Image:
+        """An image of Debian's smallest system ("debian", or "debian:bookworm"), and of `packages` beside it, fetched
+        from a `mirror` of its packages by mmdebstrap. Raises NotSupported where that is not installed, InvalidOption,
+        StoreError."""
+        from kernelbox.engine.image_making import bootstrap
+
+        self._not_own(name)
+        return self._of_record(bootstrap(self._box, what, name, mirror, packages))
 
     def familiar(self, names: Iterable[str]) -> tuple[str, ...]:
         """Names of the store as people write them."""
@@ -242,11 +264,11 @@ class Images:
             return _folder(name, path)
         if colon and kind == "bundle":
             return _bundle(name, path)
-        return self._of_store(name, name)
+        return self._of_store(name)
 
-    def _of_store(self, name: str, reference: str) -> Image:
+    def _of_store(self, name: str) -> Image:
         try:
-            record = self.store.find(reference)
+            record = self.store.find(name)
         except (ImageNotFound, InvalidOption) as error:
             raise _not_found(name, error) from error
         return dataclasses.replace(self._of_record(record), name=name)

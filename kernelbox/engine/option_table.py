@@ -222,3 +222,23 @@ CHANGEABLE = (
     "memory_reservation", "pids_limit", "blkio_weight", "restart",
 )  # fmt: skip
 """What `update` can change of a container that exists."""
+
+_NO_NETWORKS = "there are no networks between containers: --network container:NAME shares one, host the machine's"
+_NO_PORTS = "ports are not published: --network host has the machine's own"
+DOCKERS_ALONE = {
+    **dict.fromkeys(("-p", "--publish", "-P", "--publish-all", "--expose"), _NO_PORTS),
+    **dict.fromkeys(("--link", "--ip", "--ip6", "--network-alias", "--net-alias", "--mac-address"), _NO_NETWORKS),
+    **dict.fromkeys(("--dns", "--dns-option", "--dns-search", "--add-host"), "mount files of yours over those of /etc"),
+    **dict.fromkeys(("-a", "--attach"), "what it writes is shown always; -i connects its standard input"),
+    **dict.fromkeys(("--runtime", "--isolation"), "there is one way in which containers run"),
+    **dict.fromkeys(
+        ("--cgroup-parent", "--kernel-memory", "--memory-swappiness", "--oom-kill-disable", "--cpu-rt-period"),
+        "docker run has it, kernelbox has not",
+    ),
+    **dict.fromkeys(
+        ("--cpu-rt-runtime", "--storage-opt", "--volume-driver", "--label-file", "--link-local-ip", "--pull"),
+        "docker run has it, kernelbox has not",
+    ),
+    "--gpus": "the devices of a graphics card are given one by one: --device /dev/dri",
+}
+"""Flags of `docker run` that kernelbox does not know, and what there is instead."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelbox.engine import own_account, spec, users, way_out
+from kernelbox.engine import joining, own_account, run_words, spec, users, way_out
 from kernelbox.engine import sources as option_sources
 from kernelbox.engine.beside import NOBODY, Beside
 from kernelbox.engine.image import Image
@@ -38,7 +38,6 @@ from kernelbox.store.paths import StorePaths
 
 __all__ = ["Kept", "Prepared", "bundle_ids", "filter_of", "prepare", "wants_userns"]
 
-_FILES = {"network": "net", "mount": "mnt"}
 _ROOTLESS_NOTES = (
     "an ordinary user's containers share one user namespace and one limit of processes",
     "the out-of-memory score is not raised: only root's monitor may",
@@ -96,7 +95,7 @@ class Prepared:
         identity = secrets.token_hex(32)
         old = self.info
         hostname = identity[:12] if old.hostname == old.id[:12] else old.hostname
-        name = f"run-{identity[:8]}" if old.name == f"run-{old.id[:8]}" else old.name
+        name = run_words.name_of(identity) if old.name == run_words.name_of(old.id) else old.name
         info = ContainerInfo(identity, name, hostname)
         return dataclasses.replace(self, info=info, encoded=self.encoded.renamed(identity))
 
@@ -131,8 +130,8 @@ def prepare(
     keeps_id = own_account.keeps_id(options, image, rootless=rootless)
     accounts = own_account.accounts_of(image, options, machine) if keeps_id else None
     config = _config(image, command, beside.named(options), machine, identity, taken, rootless, placed, accounts)
-    config = _joining(config, beside.spaces)
-    config, lowered = _clamped(config, options)
+    joined = joining.join(config, beside, kernel.features, rootless=rootless)
+    config, lowered = _clamped(joined.config, options)
     if not rootless and not (config.linux and config.linux.uid_mappings):
         config, dropped = within_own_capabilities(config, options)
         lowered += dropped
@@ -146,10 +145,9 @@ def prepare(
     files: dict[str, str | bytes] = {} if image.bundle else {**own_files(options, config, beside.files)}
     files |= own_account.account_files(accounts) if accounts else {}
     left_out = without_place(image, files) if rootless else ()
-    files = {path: content for path, content in files.items() if path not in left_out}
     mapped = _mapped(kernel, image, rootfs, home)
-    sources = _sources(kernel, config, taken, placed)
-    name = kept.name if kept else options.name or f"run-{identity[:8]}"
+    sources = _sources(kernel, config, taken, placed, joined.memory)
+    name = kept.name if kept else options.name or run_words.name_of(identity)
     target = Target(
         id=identity,
         rootfs=rootfs,
@@ -159,11 +157,12 @@ def prepare(
         userns="userns" if taken or (not rootless and bundle_ids(image)) else KEEP_ID if keeps_id else NONE,
         device_filter="devices" if program >= 0 else NONE,
         held=(*(("ids",) if taken else ()), *placed.names_of_locks),
-        files=files,
+        files={path: content for path, content in files.items() if path not in left_out},
         sources=sources,
         beneath={source: (folder, below) for source, (folder, below, _) in placed.folders.items() if below},
         volumes=(name, *placed.names) if placed.names else (),
         folder_made=placed.folder_made,
+        shared_memory=joined.memory,
         beside={kind: other for kind, (other, _) in beside.spaces.items()},
         seccomp=filter_of(config, bundle=image.bundle is not None),
         lease=kept is None,
@@ -176,13 +175,13 @@ def prepare(
         way_out=() if image.bundle else way_out.program(options.network, rootless=rootless),
         bundle=image.bundle_path or str(home / identity),
     )
-    open_devices = bool(rules) and not rootless and not filtered
-    notes = (*options.notes, *lowered, *kernel.hierarchy.unsupported(limits), *_notes(target, left_out, open_devices))
-    notes += placed.unmapped(sources) if taken else ()
+    notes = (*options.notes, *joined.notes, *lowered, *kernel.hierarchy.unsupported(limits))
+    notes += (*_notes(target, left_out, bool(rules) and not filtered), *(placed.unmapped(sources) if taken else ()))
     applied = {each: getattr(limits, each) for each in limits.asked()}
     info = ContainerInfo(identity, name, config.hostname)
     null = not (kept and options.interactive and not options.tty) and not with_input
-    encoded = _encoded(config, target, kept, _sent(target, null, mapped), shared, with_input=with_input)
+    words = b"" if kept else run_words.encode(image.name, command, options)
+    encoded = _encoded(config, target, kept, _sent(target, null, mapped), shared, words, with_input=with_input)
     return Prepared(info, config, encoded, target, program, mapped, LimitsReport(applied, notes), placed.locks)
 
 
@@ -200,7 +199,7 @@ def _notes(target: Target, left_out: Sequence[str], open_devices: bool) -> Itera
         yield own_account.ONE_ID_NOTE
     if not target.groups:
         yield _NO_GROUPS_NOTE
-    if open_devices and not any("devices" in group.controllers for group in target.groups):
+    if open_devices and not target.rootless and not any("devices" in group.controllers for group in target.groups):
         yield _NO_DEVICE_RULES_NOTE
     yield from (f"{path} is not the container's own: its folder in the image is somebody else's" for path in left_out)
 
@@ -211,29 +210,18 @@ def _encoded(
     kept: Kept | None,
     names: Sequence[str],
     shared: Mapping[str, int],
+    words: bytes,
     *,
     with_input: bool,
 ) -> EncodedPlan:
     plan = compile_plan(config, target)
     tty = config.process is not None and config.process.terminal
     if kept is None:
-        return plan.encode(names, shared, identity=target.id, pipes=0 if tty else int(with_input) | 6)
+        pipes = 0 if tty else int(with_input) | 6
+        return plan.encode(names, shared, identity=target.id, pipes=pipes, words=words)
     given = [*names, PROCESS] if kept.adopt else names
     pipes = (2 if tty else 6) if kept.attach else 0
     return plan.encode(given, shared, identity=target.id, pipes=pipes, piped_names=("", *ATTACHED))
-
-
-def _joining(config: Config, beside: Mapping[str, tuple[str, int]]) -> Config:
-    """As config.json says it: a path to the namespace of the other container's first process."""
-    if config.linux is None or not beside:
-        return config
-    spaces = tuple(
-        dataclasses.replace(space, path=f"/proc/{beside[space.type][1]}/ns/{_FILES.get(space.type, space.type)}")
-        if space.type in beside
-        else space
-        for space in config.linux.namespaces
-    )
-    return dataclasses.replace(config, linux=dataclasses.replace(config.linux, namespaces=spaces))
 
 
 def wants_userns(options: RunOptions, image: Image, *, rootless: bool) -> bool:
@@ -383,10 +371,12 @@ def _can_map(kernel: Kernel, path: str, userns: int) -> bool:
     return kernel.can_map(path, userns) if path else kernel.features.idmapped_tmpfs
 
 
-def _sources(kernel: Kernel, config: Config, taken: IdRange | None, placed: Placed) -> Mapping[str, tuple[bool, bool]]:
+def _sources(
+    kernel: Kernel, config: Config, taken: IdRange | None, placed: Placed, memory: str
+) -> Mapping[str, tuple[bool, bool]]:
     found = {}
     for mount in config.mounts:
-        if is_bind(mount):
+        if is_bind(mount) and mount.source != memory:
             path, _, folder = placed.folders.get(mount.source, (mount.source, "", None))
             try:
                 if folder is None:

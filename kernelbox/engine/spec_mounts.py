@@ -10,6 +10,7 @@ from kernelbox.engine.machine import Machine
 from kernelbox.engine.options import RunOptions
 from kernelbox.oci.runtime_spec import Mount
 
+SHM = "/dev/shm"
 _STRICT = ("nosuid", "noexec", "nodev")
 _FROM_HOST = ("rbind", "rprivate", *_STRICT)
 
@@ -90,9 +91,9 @@ def _cgroup(from_host: bool, write: str) -> Mount:
 
 def _ipc_mounts(ipc: str, mqueue: bool, shm_size: int) -> list[Mount]:
     if ipc == "host":
-        names = ("/dev/shm", "/dev/mqueue") if mqueue else ("/dev/shm",)
+        names = (SHM, "/dev/mqueue") if mqueue else (SHM,)
         return [Mount(name, "bind", name, _FROM_HOST) for name in names]
     queue = [Mount("/dev/mqueue", "mqueue", "mqueue", _STRICT)] if mqueue else []
     if ipc == "none":
         return queue
-    return [Mount("/dev/shm", "tmpfs", "shm", (*_STRICT, "mode=1777", f"size={shm_size}")), *queue]
+    return [Mount(SHM, "tmpfs", "shm", (*_STRICT, "mode=1777", f"size={shm_size}")), *queue]

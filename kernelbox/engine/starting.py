@@ -291,9 +291,15 @@ def planned(
 
 def explain_conflict(record: ContainerRecord, wanted: str) -> Conflict:
     """In Docker's words."""
-    ways = {"paused": f"kernelbox unpause {record.name}", "running": f"kernelbox stop {record.name}"}
+    name = record.name
+    ways = {"paused": f"kernelbox unpause {name}", "running": f"kernelbox stop {name}"}
+    hint: str | None = ways.get(record.status, f"kernelbox start {name}")
+    if wanted == "remove":
+        hint = f"kernelbox stop {name}, or kernelbox rm -f {name}"
+    elif wanted == "unpause" or (wanted == "kill" and not record.living):
+        hint = None
     return Conflict(
-        f"cannot {wanted} the container {record.name}: it is {record.status}",
-        hint=ways.get(record.status, f"kernelbox start {record.name}"),
+        f"cannot {wanted} the container {name}: it is {record.status}",
+        hint=hint,
         status_found=record.status,
     )

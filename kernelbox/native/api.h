@@ -81,7 +81,7 @@ struct kb_talk {
 int kb_converse(struct kb_talk *talk, int tick_ms, int timeout_ms);
 int kb_connect(const char *path); /* a SOCK_SEQPACKET connection to a UNIX socket */
 
-/* -- layers: from and to the tar of one, without the GIL for as long as it takes ------------------------------------ */
+/* -- layers: from and to the tar of one, without the GIL for as long as it takes ----------------------------------- */
 enum { KB_LAYER_ROOTLESS = 1, KB_LAYER_ONE_OWNER = 2, KB_LAYER_END_OPTIONAL = 4, KB_LAYER_WITH_ROOT = 8 };
 
 /* clang-format off */

@@ -20,7 +20,8 @@ enum kb_op_code {
     KB_OP_FSCONFIG, /* fsconfig(slot[0], command num[0], text[0], text[1] or descriptor slot[1]) */
     KB_OP_FSCREATE, /* fsconfig(slot[0], FSCONFIG_CMD_CREATE) as fsuid num[0], fsgid num[1] */
     KB_OP_FSMOUNT, /* fsmount(slot[0], attributes num[0]) -> slot[3]; closes slot[0] */
-    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing */
+    KB_OP_ATTACH, /* move_mount(slot[0] -> text[0] beneath root slot[1]); num[0]: enum kb_target, make it if missing,
+                            as fsuid num[1], fsgid num[2] */
     KB_OP_ROOT, /* the mount slot[0] over "/", then chroot into it */
     KB_OP_MASK, /* hide text[0] beneath root slot[1]: a folder under a clone of slot[0], else under one of slot[2] */
     KB_OP_MASK_KERNEL, /* a path of procfs or sysfs: bind slot[0] (with num[0]) or slot[2] over text[0] */
@@ -30,6 +31,12 @@ enum kb_op_code {
     KB_OP_UMOUNT, /* umount2(text[0], flags num[0]) */
     KB_OP_PROPAGATION, /* mount(NULL, text[0], NULL, num[0], NULL) */
     KB_OP_PTY_PEER, /* unlock the terminal slot[0] of num[0] rows and num[1] columns, its other side -> slot[3] */
+    KB_OP_PTY_INSIDE, /* the same by the device text[0] beneath the root slot[0] of a container that runs, whose first
+                            process is slot[1]: the terminal -> slot[2], its other side -> slot[3]. A child does it;
+                            where that cannot be killed the container is, and its v2 group slot num[2] - 1 (0: none) */
+    KB_OP_SHARE_MEMORY, /* a copy of what is mounted on /dev/shm of the container with the token text[0], which must be
+                            a tmpfs -> slot[3]; its first process -> slot[1]. Its ids are shown as num[0] others (0: as
+                            they are), users from num[1] and groups from num[2] on */
 
     /* namespaces and the machine */
     KB_OP_TAKE_NETNS, /* a ready network namespace from the pool -> slot[3] */
@@ -87,6 +94,7 @@ enum kb_target { KB_TARGET_EXISTS, KB_TARGET_FOLDER, KB_TARGET_FILE };
 
 /* slots below KB_SHARED_SLOTS belong to one plan, those from it on to the monitor: a set-up plan fills them */
 enum { KB_SHARED_SLOTS = 128, KB_SLOTS = 192, KB_NO_SLOT = -1, KB_MAX_OPS = 2048, KB_MAX_PLAN = 4194304 };
+enum { KB_MOST_WORDS = 2048 };
 
 enum kb_op_flag {
     KB_IN_WORKSHOP = 1,
@@ -113,7 +121,9 @@ enum kb_request_type {
     KB_CLOSE_INPUT, /* the monitor lets go of the container's input: it ends with the last client that has it */
     KB_PAUSE, /* with `signal` not 0 nothing is started in the container: it is frozen, and we would wait for it */
     KB_HEALTH, /* a plan with one clone, run again and again in the container, whose end says whether that is well */
-    KB_RESTARTS /* the container's restart policy becomes life.restart and life.restart_most */
+    KB_RESTARTS, /* the container's restart policy becomes life.restart and life.restart_most */
+    KB_LIST /* those that have words, after the one with this token: struct kb_listed and the words of each, in the
+                            record under the key of its pid; `status` of the answer is how many more there are */
 };
 enum kb_request_flag {
     KB_LEASE = 1, /* end it when this connection closes */
@@ -155,6 +165,7 @@ struct kb_request {
     int16_t reveal; /* a slot whose descriptor goes back with the first answer */
     int16_t fail_op, fail_errno; /* make this operation fail, for tests; -1: none */
     uint32_t text_size, last_text; /* the text of the last part begins at last_text and is kept */
+    uint32_t words, words_size; /* what a container that is not kept is, for whoever asks: in that text; 0: none */
     int32_t signal;
     int16_t big; /* not 0: operations and text are in a memfd, the slot big - 1 */
     int16_t reserved;
@@ -175,6 +186,11 @@ struct kb_answer {
     uint64_t clock_ns; /* since 1970 */
     uint64_t now_ns, user_us, system_us, max_rss_kb, first_op;
 }; /* then struct kb_traced for each operation, then the record */
+
+struct kb_listed {
+    char token[32];
+    uint64_t clock_ns; /* when it was started */
+};
 
 struct kb_traced {
     uint64_t start_ns, end_ns;

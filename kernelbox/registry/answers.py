@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 
 from kernelbox.errors import BlobNotFound, ImageNotFound, KernelBoxError, RegistryError, Unauthorized
+from kernelbox.oci import reference
 from kernelbox.registry.origin import Origin
 from kernelbox.registry.retry import PASSING_STATUSES, Passing, seconds_asked
 from kernelbox.registry.transport import Response
 
-__all__ = ["error_of", "readable"]
+__all__ = ["error_of", "login_hint", "readable"]
 
 _MOST_BYTES = 64 << 10
 _NOT_FOUND = {"MANIFEST_UNKNOWN": ImageNotFound, "NAME_UNKNOWN": ImageNotFound, "BLOB_UNKNOWN": BlobNotFound}
 
 
-def error_of(response: Response, what: str, missing: type[KernelBoxError] = RegistryError) -> KernelBoxError:
+def error_of(
+    response: Response, what: str, missing: type[KernelBoxError] = RegistryError, registry: str = ""
+) -> KernelBoxError:
     """To be raised; the response is closed. `what` is what could not be done ("pull lab/tool:1"), `missing` what a 404
-    means where the body does not say it."""
+    means where the body does not say it, `registry` whom to log in to."""
     status, origin = response.status, Origin.of(response.url)
     with response:
         code, words = _said(response)
@@ -31,8 +34,7 @@ def error_of(response: Response, what: str, missing: type[KernelBoxError] = Regi
         asked = f", and to wait for {wait:.0f} s" if wait else ""
         return Passing(sentence + asked, http_status=status, code=code, wait=wait)
     if status == 401:
-        hint = "log in: kernelbox login"
-        return Unauthorized(sentence, hint=hint, http_status=status, code=code)
+        return Unauthorized(sentence, hint=login_hint(registry), http_status=status, code=code)
     if status == 403:
         return Unauthorized(sentence, hint="this account may not do it", http_status=status, code=code)
     if status == 404:
@@ -40,6 +42,12 @@ def error_of(response: Response, what: str, missing: type[KernelBoxError] = Regi
         if not issubclass(kind, RegistryError):
             return kind(sentence)
     return RegistryError(sentence, http_status=status, code=code)
+
+
+def login_hint(registry: str, again: bool = False) -> str:
+    """What to do about it: the default registry need not be named."""
+    name = "" if registry == reference.DEFAULT_REGISTRY else f" {registry}"
+    return f"log in{' again' if again else ''}: kernelbox login{name}".rstrip()
 
 
 def readable(text: str, most: int = 200) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from kernelbox.errors import RegistryError, Unauthorized
 from kernelbox.oci.value import frozen
+from kernelbox.registry import answers
 from kernelbox.registry.challenge import Challenge, parse
 from kernelbox.registry.credentials import Credentials
 from kernelbox.registry.origin import Origin, without_query
@@ -52,7 +53,8 @@ class _Token:
 
 class Authorization:
     """Towards one registry, whose origin is `origin`. `credentials` looks up who one is, at most once and when it is
-    first asked for; `exchange` sends a request to a realm. For several threads."""
+    first asked for; `exchange` sends a request to a realm, whose certificate is checked as `trust` says. `registry` is
+    its name, for whoever is to log in. For several threads."""
 
     def __init__(
         self,
@@ -60,13 +62,15 @@ class Authorization:
         credentials: Callable[[], Credentials | None],
         exchange: Callable[[Request, Stop | None], Response],
         *,
+        registry: str = "",
         clock: Callable[[], float] = time.monotonic,
-        trust: bool | str = True,
+        trust: Callable[[Origin], bool | str] = lambda origin: True,
     ) -> None:
         self._origin = origin
         self._look_up = credentials
         self._exchange = exchange
         self._clock = clock
+        self._registry = registry
         self._trust = trust
         self._mutex = threading.RLock()
         self._known: tuple[Credentials | None] | None = None
@@ -125,9 +129,8 @@ class Authorization:
     ) -> _Token:
         realm = challenge.get("realm")
         there = self._checked_realm(realm)
-        trust = self._trust if there.host == self._origin.host else True
         asked = self._clock()
-        request = _token_request(realm, challenge.get("service"), scopes, credentials, trust)
+        request = _token_request(realm, challenge.get("service"), scopes, credentials, self._trust(there))
         with self._exchange(request, stop) as response:
             if response.status in (400, 401, 403):
                 raise self._not_given(there, response.status, credentials)
@@ -144,7 +147,7 @@ class Authorization:
         same = self._origin.scheme == "http" and there.host == self._origin.host
         if there.scheme != "https" and not loopback and not same:
             raise RegistryError(f"{self._origin} sends for tokens to {without_query(realm)}, which is not encrypted")
-        if there.loopback and not loopback:
+        if there.inward and not loopback:
             raise RegistryError(f"{self._origin} sends for tokens to {there}, which is this machine: nothing is sent")
         return there
 
@@ -152,7 +155,7 @@ class Authorization:
         who = f"{credentials.username or 'the token of this account'}" if credentials else "nobody in particular"
         return Unauthorized(
             f"{there} gives no token for {self._origin} to {who} (HTTP status {status})",
-            hint="log in: kernelbox login" if credentials is None else "log in again: kernelbox login",
+            hint=answers.login_hint(self._registry, credentials is not None),
             http_status=401,
             code="UNAUTHORIZED",
         )

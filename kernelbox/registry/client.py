@@ -222,6 +222,8 @@ class Client:
         nothing of the kind."""
         try:
             return search.of_index(self._session(endpoint.of_search(registry, self._settings)), words, most)
+        except ImageNotFound:
+            pass  # so says a registry that knows no other paths than the specification's
         except RegistryError as error:
             if error.http_status not in (404, 405) or registry == reference.DEFAULT_REGISTRY:
                 raise
@@ -298,7 +300,11 @@ class Client:
         with self._mutex:
             if found not in self._sessions:
                 self._sessions[found] = Session(
-                    found, self._transport, self._retry, lambda: self._credentials(found.name)
+                    found,
+                    self._transport,
+                    self._retry,
+                    lambda: self._credentials(found.name),
+                    lambda origin: endpoint.trust_in(origin, self._settings),
                 )
             return self._sessions[found]
 

@@ -8,9 +8,9 @@ from kernelbox.oci import reference
 from kernelbox.oci.reference import Reference
 from kernelbox.oci.value import frozen
 from kernelbox.registry.configuration import Configuration, RegistrySettings
-from kernelbox.registry.origin import is_loopback
+from kernelbox.registry.origin import Origin, is_loopback
 
-__all__ = ["Endpoint", "mirrors_of", "of_registry", "of_search"]
+__all__ = ["Endpoint", "mirrors_of", "of_registry", "of_search", "trust_in"]
 
 
 @frozen
@@ -56,6 +56,13 @@ def of_search(registry: str, configuration: Configuration) -> Endpoint:
     if registry != reference.DEFAULT_REGISTRY:
         return found
     return Endpoint(found.name, urlsplit(reference.CREDENTIALS_KEY).netloc, found.schemes, "", found.trust)
+
+
+def trust_in(origin: Origin, configuration: Configuration) -> bool | str:
+    """Whether the certificate of somebody whom a registry sends us on to is checked, or the file to check it with: they
+    may have settings of their own."""
+    address = str(origin).partition("://")[2]
+    return _trust(configuration.of(address))
 
 
 def _trust(settings: RegistrySettings) -> bool | str:

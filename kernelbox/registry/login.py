@@ -17,6 +17,7 @@ from typing import Any
 
 from kernelbox.errors import RegistryError, reason_of
 from kernelbox.registry import credential_helper
+from kernelbox.registry.configuration import Configuration
 from kernelbox.registry.credentials import (
     Credentials,
     config_path,
@@ -27,7 +28,18 @@ from kernelbox.registry.credentials import (
     same_registry,
 )
 
-__all__ = ["forget", "keep"]
+__all__ = ["forget", "keep", "login"]
+
+
+def login(
+    registry: str, credentials: Credentials, settings: Configuration | None = None, path: Path | None = None
+) -> str:
+    """Asks the registry whether it lets them in, and remembers them then: see `keep`. Raises Unauthorized."""
+    from kernelbox.registry.client import Client  # with the library that speaks HTTP, which the rest does without
+
+    with Client(settings, credentials=lambda name: credentials if name == registry else None) as client:
+        client.check_login(registry)
+    return keep(registry, credentials, path)
 
 
 def keep(registry: str, credentials: Credentials, path: Path | None = None) -> str:

@@ -7,6 +7,7 @@ this machine's own ports.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from kernelbox.errors import RegistryError
@@ -36,6 +37,16 @@ class Origin:
         """Whether it is this machine itself."""
         return is_loopback(self.host)
 
+    @property
+    def inward(self) -> bool:
+        """Whether only this machine, or its own network segment, can be meant, in whatever spelling: nobody elsewhere
+        has a reason to send us there."""
+        name = self.host.rstrip(".")
+        address = _address(name)
+        if address is None:
+            return name == "localhost" or name.endswith(".localhost")
+        return address.is_loopback or address.is_unspecified or address.is_link_local
+
     @classmethod
     def of(cls, url: str) -> Origin:
         """Raises RegistryError for what is no http or https URL, or has a user's name in it."""
@@ -62,7 +73,7 @@ def follow(url: str, location: str) -> str:
             f"{here} sends us on to {there}, which is not encrypted: that is not followed",
             hint="a registry behind a proxy has to be told that it is reached by https",
         )
-    if there.loopback and not here.loopback:
+    if there.inward and not here.loopback:
         raise RegistryError(f"{here} sends us on to {there}, which is this machine: that is not followed")
     return target
 
@@ -70,6 +81,19 @@ def follow(url: str, location: str) -> str:
 def without_query(url: str) -> str:
     """For sentences: what follows the "?" may be a key."""
     return url.partition("?")[0][:200]
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """As the system would read it, which takes "127.1", "0x7f000001" and "2130706433" for addresses too."""
+    try:
+        found = ipaddress.ip_address(host.partition("%")[0])
+        return getattr(found, "ipv4_mapped", None) or found
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError, ValueError):
+        return None
 
 
 def _split(url: str) -> SplitResult:

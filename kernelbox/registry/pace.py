@@ -38,8 +38,8 @@ class Pace:
 class PacedReader(io.RawIOBase):
     """Reads `raw`, which it owns; raises TimeoutError where less comes than `pace` asks for.
 
-    `ended` says whether there is no more; `done` is called when it is closed. Until the first byte only the time-out of the socket counts: the server may
-    think about its answer that long."""
+    `ended` says whether there is no more; `done` is called when it is closed. Until the first byte only the time-out of
+    the socket counts: the server may think about its answer that long."""
 
     def __init__(
         self, raw: io.RawIOBase, pace: Pace, clock: Callable[[], float], done: Callable[[], None] | None = None

@@ -42,12 +42,19 @@ class Ask:
 
 
 class Session:
-    """For several threads. Raises what `answers.error_of` makes of an answer, and what Transport raises."""
+    """For several threads. `elsewhere` is the trust in those whom the endpoint sends us on to. Raises what
+    `answers.error_of` makes of an answer, and what Transport raises."""
 
     def __init__(
-        self, endpoint: Endpoint, transport: Transport, retry: Retry, credentials: Callable[[], Credentials | None]
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        retry: Retry,
+        credentials: Callable[[], Credentials | None],
+        elsewhere: Callable[[Origin], bool | str] = lambda origin: True,
     ) -> None:
         self.endpoint = endpoint
+        self._elsewhere = elsewhere
         self.retry = retry
         self._transport = transport
         self._credentials = credentials
@@ -76,7 +83,9 @@ class Session:
         for _ in range(_MOST_HOPS):
             here = Origin.of(url) == own
             sent = authorization.header(ask.scopes, stop) if here else ""
-            response = self._send(ask, url, sent, self.endpoint.trust if here else True, stop)
+            response = self._send(
+                ask, url, sent, self.endpoint.trust if here else self._elsewhere(Origin.of(url)), stop
+            )
             location = response.header("Location")
             if response.status in ask.accepted:
                 return response
@@ -85,12 +94,12 @@ class Session:
                 with response:
                     if authorization.answer(response, ask.scopes, sent, stop):
                         continue
-                    raise answers.error_of(response, ask.what, ask.missing)
+                    raise answers.error_of(response, ask.what, ask.missing, self.endpoint.name)
             elif response.status in _REDIRECTS and location and ask.method in ("GET", "HEAD"):
                 response.close()
                 url = follow(url, location)
             else:
-                raise answers.error_of(response, ask.what, ask.missing)
+                raise answers.error_of(response, ask.what, ask.missing, self.endpoint.name)
         raise RegistryError(f"could not {ask.what}: {own} sends us round in circles")
 
     def url(self, response: Response, location: str) -> str:
@@ -110,8 +119,16 @@ class Session:
         with self._mutex:
             if self._found is None:
                 base = self._base(stop)
-                trust = self.endpoint.trust
-                self._found = base, Authorization(Origin.of(base), self._credentials, self._to_realm, trust=trust)
+                self._found = (
+                    base,
+                    Authorization(
+                        Origin.of(base),
+                        self._credentials,
+                        self._to_realm,
+                        registry=self.endpoint.name,
+                        trust=self._trust_in,
+                    ),
+                )
             return self._found
 
     def _base(self, stop: Stop | None) -> str:
@@ -133,6 +150,11 @@ class Session:
                 failure = failure or error
         assert failure is not None
         raise failure
+
+    def _trust_in(self, origin: Origin) -> bool | str:
+        """A token server on the registry's own machine is believed as the registry is."""
+        same = origin.host == Origin.of(f"https://{self.endpoint.host}").host
+        return self.endpoint.trust if same else self._elsewhere(origin)
 
     def _to_realm(self, request: Request, stop: Stop | None) -> Response:
         def attempt() -> Response:

@@ -6,6 +6,7 @@ Nothing is followed, repeated or signed here: see session.py.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import ssl
@@ -18,7 +19,7 @@ import requests
 from requests import exceptions
 from requests.exceptions import BaseHTTPError  # type: ignore[attr-defined]  # what a connection raises beneath it
 
-from kernelbox.errors import RegistryError
+from kernelbox.errors import InvalidOption, RegistryError
 from kernelbox.oci.value import frozen
 from kernelbox.registry.origin import Origin, without_query
 from kernelbox.registry.pace import Pace, PacedAdapter
@@ -126,13 +127,16 @@ class Transport:
         self._adapter = PacedAdapter(self._timeouts.pace, clock, connections)
 
     def send(self, request: Request, stop: Stop | None = None) -> Response:
-        """The answer, whatever its status. Raises Passing where another attempt may help, RegistryError where not."""
+        """The answer, whatever its status. Raises Passing where another attempt may help, RegistryError where not, and
+        InvalidOption where the file of trusted certificates is not there."""
         if stop is not None:
             stop.check()
         origin = Origin.of(request.url)
         prepared = _prepared(request)
         timeout = (self._timeouts.connect, self._timeouts.read)
         trust = _authorities() if request.trust is True else request.trust
+        if isinstance(trust, str) and not os.path.exists(trust):
+            raise InvalidOption(f"there are no certificates at {trust}", hint="ca in registries.toml, or SSL_CERT_FILE")
         proxies = {} if origin.loopback else requests.utils.get_environ_proxies(request.url, no_proxy=None)
         self._adapter.stopped_by(stop)
         try:
@@ -211,5 +215,10 @@ def _behind(error: BaseException) -> list[BaseException]:
 def _reason(error: BaseException) -> str:
     """In the words of the system where it was the system's, else of the innermost error."""
     found = _behind(error)
+    for each in found:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return each.verify_message
+        if isinstance(each, http.client.IncompleteRead):
+            return "it ended too early"
     words = next((each.strerror for each in found if isinstance(each, OSError) and each.strerror), str(found[-1]))
-    return words[:200].lower() or type(found[-1]).__name__
+    return words[:1].lower() + words[1:200] if words else type(found[-1]).__name__

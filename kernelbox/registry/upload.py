@@ -234,7 +234,8 @@ class _NotThere(NotFound):
 
 
 def check_kept(response: Response, digest: Digest) -> None:
-    """Raises InvalidContent where a registry says that it has kept something else."""
+    """Raises InvalidContent where a registry says that it has kept something else. It may have another kind of digest
+    for it."""
     said = response.header("Docker-Content-Digest")
-    if said and said != str(digest):
+    if said.startswith(f"{digest.algorithm}:") and said != str(digest):
         raise InvalidContent(f"the registry has kept {said[:150]!r} in place of {digest}")

@@ -35,17 +35,16 @@ def compile_exec(config: Config, process: Process, target: Target, container: st
 
 def _outside(config: Config, process: Process, target: Target, container: str) -> Iterator[Step]:
     yield steps.FindProcess(container, PROCESS, _ROOT if process.terminal else NONE)
+    unified = _unified(target)
+    group = compile_root.V2_GROUP if unified else NONE
+    if unified:
+        yield OpenFolder(unified.path.name, group, parent_slot(str(unified.path.parent)))
     if process.terminal:
         linux = config.linux or Linux()
         owner = compile_root.outside(linux.uid_mappings, process.user.uid) or 0
         size = (process.console_size.height, process.console_size.width) if process.console_size else (0, 0)
-        yield OpenTerminalInside(_ROOT, "master", "terminal", owner, size)
-    unified = _unified(target)
-    if unified:
-        yield OpenFolder(unified.path.name, compile_root.V2_GROUP, parent_slot(str(unified.path.parent)))
-    seen = lib.CLONE_NEWNS | lib.CLONE_NEWNET
-    group = compile_root.V2_GROUP if unified else NONE
-    yield steps.NewProcessBeside(PROCESS, group, flags_of(config) & seen)
+        yield OpenTerminalInside(_ROOT, PROCESS, "master", "terminal", owner, size, group)
+    yield steps.NewProcessBeside(PROCESS, group, flags_of(config) & (lib.CLONE_NEWNS | lib.CLONE_NEWNET))
 
 
 def _unified(target: Target) -> Group | None:

@@ -23,11 +23,13 @@ from kernelbox.runtime.steps.files import (
     OpenFolder,
     WriteFile,
 )
+from kernelbox.runtime.steps.memory import ShareMemory
 from kernelbox.runtime.steps.mounts import ROOT, CloneTree, MountOverlay
 from kernelbox.runtime.target import Layer, Target
 from kernelbox.store.volume_names import USED_VOLUMES
 
 __all__ = [
+    "bind_clone",
     "bind_name",
     "bind_steps",
     "folder_steps",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 V2_GROUP = "cgroup"
+_ALL_IDS = (1 << 32) - 1
 SCRATCH = "scratch"
 
 
@@ -211,13 +214,17 @@ def bind_steps(config: Config, target: Target) -> Iterator[Step]:
     """Detached clones of what is to be bound: the monitor sees the host's paths, the process inside does not."""
     for number, mount in enumerate(config.mounts):
         if is_bind(mount):
-            yield from _bind(number, mount, target)
+            yield from bind_clone(number, mount, config, target)
     for path in target.files:
         workshop = not target.features.detached_clone
         yield CloneTree(own_file(target, path), path, FILES, propagation=lib.MS_PRIVATE, in_workshop=workshop)
 
 
-def _bind(number: int, mount: Mount, target: Target) -> Iterator[Step]:
+def bind_clone(number: int, mount: Mount, config: Config, target: Target) -> Iterator[Step]:
+    """What is to be bound, as the descriptor `bind_name(number)`."""
+    if target.shared_memory and mount.source == target.shared_memory:
+        yield ShareMemory(target.beside["ipc"], bind_name(number), _shown_ids(config, target))
+        return
     options = parse_options(mount.options)
     _, can_map = target.sources.get(mount.source, (True, False))
     path, source = mount.source, NONE
@@ -238,3 +245,13 @@ def _bind(number: int, mount: Mount, target: Target) -> Iterator[Step]:
         propagation=options.propagation or lib.MS_PRIVATE,
         whole_propagation=options.recursive_propagation or not options.propagation,
     )
+
+
+def _shown_ids(config: Config, target: Target) -> tuple[int, int, int]:
+    """As those of which container another one's ids are shown. An ordinary user's containers have the same ones."""
+    linux = config.linux or Linux()
+    if target.rootless:
+        return 0, 0, 0
+    if not linux.uid_mappings:
+        return 0, 0, _ALL_IDS
+    return linux.uid_mappings[0].host_id, linux.gid_mappings[0].host_id, linux.uid_mappings[0].size

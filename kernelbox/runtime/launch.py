@@ -147,6 +147,7 @@ class Launch:
             fault=fault,
             text_size=len(encoded.text),
             last_text=encoded.last_text,
+            words=encoded.words,
             big=big,
             signal=self._adopt_pid,
             **({"life": self._life.pack(encoded.slots)} if self._life else {}),

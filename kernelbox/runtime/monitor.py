@@ -23,6 +23,7 @@ from kernelbox.native import check, lib
 from kernelbox.runtime import monitor_program
 from kernelbox.runtime import rootless as rootless_ids
 from kernelbox.runtime.connection import Answer, Connection
+from kernelbox.runtime.listing import Listed, is_alive, listed
 from kernelbox.runtime.plan import PLAN_FILE, EncodedPlan, Life, Plan, request
 from kernelbox.runtime.setup import Setup, recovery_plans
 from kernelbox.runtime.trace import TraceRow, trace_rows
@@ -128,17 +129,11 @@ class Monitor:
     @property
     def alive(self) -> bool:
         """Whether the store has a monitor: it holds the store's lock for as long as it lives."""
-        try:
-            lock = os.open(self._paths.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
+        return is_alive(self._paths)
+
+    def listed(self) -> list[Listed]:
+        """Its containers that are not kept, as they are at this moment."""
+        return self._twice(listed) if self.alive else []
 
     def reach(self) -> None:
         """Returns when there is a monitor that has taken over what its predecessor left."""
@@ -299,6 +294,11 @@ class Monitor:
             answer, again = self._ask_encoded(connection, encoded, pool, flags, given), again - 1
         if answer.error:
             connection.close()
+            if answer.error == errno.EPROTO:
+                raise StoreError(
+                    f"the containers of {self._paths.root} were started by another version of kernelbox, and run still",
+                    hint="stop them with that one, or use another store (KERNELBOX_ROOT) meanwhile",
+                )
             step = encoded.plan.steps[encoded.owners[answer.op]] if answer.op >= 0 else None
             raise StoreError(
                 f"could not {step.describe() if step else 'set the monitor up'}: {os.strerror(answer.error).lower()}",

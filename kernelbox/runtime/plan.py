@@ -17,7 +17,7 @@ __all__ = ["PLAN_FILE", "EncodedPlan", "Fault", "Life", "Plan", "request"]
 PLAN_FILE = "plan file"
 
 _LONGEST_MESSAGE = 150_000
-_REQUEST = Struct("=IHH32s4Hhhhxx2Iihh7h3HIQ6I")  # struct kb_request, with struct kb_life and kb_health in it
+_REQUEST = Struct("=IHH32s4Hhhhxx4Iihh7h3HIQ6I")  # struct kb_request, with struct kb_life and kb_health in it
 _STREAMS = ("stdin", "stdout", "stderr")
 
 FOLDER, OUTPUT, ERROR, INPUT, PROCESS = "folder", "output", "error", "input", "process"
@@ -64,6 +64,7 @@ def request(
     fault: tuple[int, int] = (-1, 0),
     text_size: int = 1,
     last_text: int = 0,
+    words: tuple[int, int] = (0, 0),
     signal: int = 0,
     big: int = 0,
     life: tuple[int, ...] = _NO_LIFE,
@@ -71,13 +72,15 @@ def request(
 ) -> bytes:
     """The head of a message to the monitor; without operations it is followed by one NUL, the empty text."""
     return _REQUEST.pack(
-        MAGIC, kind, flags, token, *parts, given, reveal, *fault, text_size, last_text, signal, big, 0, *life, *health
+        MAGIC, kind, flags, token, *parts, given, reveal, *fault, text_size, last_text, *words, signal, big, 0, *life,
+        *health,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPlan:
-    """A plan as bytes, for the container `id`; the steps of `plan` may still speak of `first_id`. `owners` gives for
+    """A plan as bytes, for the container `id`; the steps of `plan` may still speak of `first_id`. `words` is where what
+    the container is stands in the text, and how long that is. `owners` gives for
     each operation the number of its step, from 0; `pipes` are bits 0 to 2 for the streams that are to be pipes, `names`
     the descriptors that must be sent along."""
 
@@ -92,6 +95,7 @@ class EncodedPlan:
     owners: Sequence[int]
     slots: Mapping[str, int]
     last_text: int
+    words: tuple[int, int] = (0, 0)
 
     @property
     def in_file(self) -> bool:
@@ -148,17 +152,25 @@ class Plan:
         identity: str = "",
         pipes: int = 0,
         piped_names: Sequence[str] = _STREAMS,
+        words: bytes = b"",
     ) -> EncodedPlan:
         """`names` are the descriptors that go along in their order, `shared` the monitor's own; `piped_names` is what
-        the steps call those of `pipes`."""
+        the steps call those of `pipes`. `words` are for whoever asks the monitor for its containers."""
         piped = [name for bit, name in enumerate(piped_names) if pipes >> bit & 1]
-        encoded = self._encode((*names, *piped), shared, identity, tuple(names), pipes)
+        rest = (shared, identity, tuple(names), pipes, words)
+        encoded = self._encode((*names, *piped), *rest)
         if len(encoded.operations) + len(encoded.text) > _LONGEST_MESSAGE:
-            encoded = self._encode((*names, PLAN_FILE, *piped), shared, identity, tuple(names), pipes)
+            encoded = self._encode((*names, PLAN_FILE, *piped), *rest)
         return encoded
 
     def _encode(
-        self, passed: Sequence[str], shared: Mapping[str, int], identity: str, names: tuple[str, ...], pipes: int
+        self,
+        passed: Sequence[str],
+        shared: Mapping[str, int],
+        identity: str,
+        names: tuple[str, ...],
+        pipes: int,
+        words: bytes,
     ) -> EncodedPlan:
         out = Encoder(passed, shared)
         ends = []
@@ -171,6 +183,7 @@ class Plan:
                 out.step += 1
             ends.append(len(out.operations))
         parts = (ends[0], ends[1] - ends[0], ends[2] - ends[1])
+        place = (out.string(words), len(words)) if words else (0, 0)
         return EncodedPlan(
             plan=self,
             id=identity,
@@ -183,4 +196,5 @@ class Plan:
             owners=out.owners,
             slots=out.slots,
             last_text=last_text,
+            words=place,
         )

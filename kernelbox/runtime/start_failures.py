@@ -20,12 +20,8 @@ def start_error(encoded: EncodedPlan, answer: Answer) -> StartError:
     """What an answer KB_FAILED means: the step, its thing, the reason and the way out."""
     reason = os.strerror(answer.error).lower()
     words = " ".join(content.decode(errors="replace").strip() for _, content in answer.record)
-    if answer.error == errno.ETIMEDOUT and _step_of(encoded, answer) in (None, "NewNamespaces", "NewProcessBeside"):
-        return StartError(
-            "the container was killed: it did not come so far as to run its program within 5 s",
-            errno=answer.error,
-            hint="its program may be on a file system that does not answer, or a process inside has stopped it",
-        )
+    if answer.error == errno.ETIMEDOUT and (late := _late(_step_of(encoded, answer))):
+        return late
     if answer.op < 0:
         hint = "the memory limit may be too small to start in" if answer.error == errno.EINTR else None
         return StartError(f"the container could not be started: {reason}", errno=answer.error, hint=hint)
@@ -37,6 +33,24 @@ def start_error(encoded: EncodedPlan, answer: Answer) -> StartError:
     detail = f" ({words})" if words else ""
     message = f"step {number + 1} of {count}: could not {encoded.describe(step)}: {reason}{detail}"
     return StartError(message, errno=answer.error, step=number + 1, steps=count)
+
+
+def _late(step: str | None) -> StartError | None:
+    """Where the watchdog had to end the child of this step."""
+    if step == "OpenTerminalInside":
+        return StartError(
+            "could not open a terminal of the container: what is mounted on its /dev/pts did not answer within 5 s",
+            errno=errno.ETIMEDOUT,
+            hint="exec works without a terminal; where nothing else helped the container was killed",
+        )
+    if step not in (None, "NewNamespaces", "NewProcessBeside"):
+        return None
+    who = "the process" if step == "NewProcessBeside" else "the container"
+    return StartError(
+        f"{who} was killed: it did not come so far as to run its program within 5 s",
+        errno=errno.ETIMEDOUT,
+        hint="its program may be on a file system that does not answer, or a process inside has stopped it",
+    )
 
 
 def _step_of(encoded: EncodedPlan, answer: Answer) -> str | None:

@@ -61,6 +61,8 @@ class Target:
     """It has a folder already."""
     beside: Mapping[str, str] = field(default_factory=dict)
     """Kinds of namespaces that are another container's, and the id of that."""
+    shared_memory: str = ""
+    """The source of the bind mount that is another one's /dev/shm, in whose IPC namespace it is."""
     seccomp: bytes = b""
     lease: bool = True
     """End it when the engine that asked for it goes, or the monitor does."""

@@ -48,13 +48,14 @@ class ImageUsage:
 
 @frozen
 class DiskUsage:
-    """Bytes on the disk: `layers` and `blobs` are all that there are, each counted once; `unused` is what collecting
-    would free now, if nobody worked with it."""
+    """Bytes on the disk: `layers` and `blobs` are all that there are, each counted once. `unused` is what collecting
+    would free now, if nobody worked with it; `reclaimable` what would go with every image that no container has."""
 
     images: tuple[ImageUsage, ...]
     layers: int
     blobs: int
     unused: int
+    reclaimable: int
 
 
 class Garbage:
@@ -101,7 +102,8 @@ class Garbage:
         with self._state.reading() as cursor:
             images, used = rows.every(cursor), rows.used(cursor)
             layers_of = {image.id: rows.layers_of(cursor, image.id) for image in images}
-            owned_blobs, owned_layers = rows.owned_blobs(cursor), rows.owned_layers(cursor)
+            owned = rows.owned_blobs(cursor), rows.owned_layers(cursor)
+            in_use = rows.in_use(cursor)
         shares: dict[Digest, int] = {}
         for layer in (each for layers in layers_of.values() for each in layers):
             shares[layer.chain_id] = shares.get(layer.chain_id, 0) + 1
@@ -110,11 +112,18 @@ class Garbage:
             size = sum(each.size for each in layers_of[image.id])
             shared = sum(each.size for each in layers_of[image.id] if shares[each.chain_id] > 1)
             usages.append(ImageUsage(image, size, shared, size - shared, used.get(image.id, 0)))
-        blobs = {digest: self._size_of_blob(digest) for digest in self._blobs.every()}
-        layers = {chain_id: self._layers.size(chain_id) for chain_id in self._layers.every()}
-        unused = sum(size for digest, size in blobs.items() if str(digest) not in owned_blobs)
-        unused += sum(size for chain_id, size in layers.items() if str(chain_id) not in owned_layers)
-        return DiskUsage(tuple(usages), sum(layers.values()), sum(blobs.values()), unused)
+        blobs = {str(digest): self._size_of_blob(digest) for digest in self._blobs.every()}
+        layers = {str(chain_id): self._layers.size(chain_id) for chain_id in self._layers.every()}
+
+        def without(kept: tuple[set[str], set[str]]) -> int:
+            return sum(
+                size
+                for sizes, names in zip((blobs, layers), kept, strict=True)
+                for name, size in sizes.items()
+                if name not in names
+            )
+
+        return DiskUsage(tuple(usages), sum(layers.values()), sum(blobs.values()), without(owned), without(in_use))
 
     def _unwanted(self, owned_blobs: set[str], owned_layers: set[str]) -> tuple[list[Digest], list[Digest]]:
         blobs = [digest for digest in self._blobs.every() if str(digest) not in owned_blobs]

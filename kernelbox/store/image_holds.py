@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kernelbox.linux.descriptor import Descriptor
+from kernelbox.oci.digest import Digest
 from kernelbox.store import held_files
 
 __all__ = ["Holds"]
@@ -62,7 +63,7 @@ class Holds:
             yield
 
     def _path(self, identity: str) -> Path:
-        return self._holds / identity.partition(":")[2]
+        return self._holds / Digest.parse(identity).encoded
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

@@ -94,10 +94,10 @@ class LayerUse:
     size: int
 
 
-def get(cursor: sqlite3.Cursor, identity: str) -> ImageRecord | None:
-    """By its whole id; None where there is none, or a FORGOTTEN one."""
-    found = _select(cursor, "id = ? AND status = ?", (identity, READY))
-    return found[0] if found else None
+def get(cursor: sqlite3.Cursor, identity: str, *, forgotten: bool = False) -> ImageRecord | None:
+    """By its whole id; None where there is none, or a FORGOTTEN one unless that will do too."""
+    found = _select(cursor, "id = ?", (identity,))
+    return found[0] if found and (forgotten or found[0].status == READY) else None
 
 
 def by_prefix(cursor: sqlite3.Cursor, prefix: str) -> list[ImageRecord]:
@@ -206,11 +206,6 @@ def layers_of(cursor: sqlite3.Cursor, owner: str) -> list[LayerUse]:
     return [LayerUse(Digest.parse(chain_id), size) for chain_id, size in rows]
 
 
-def blobs_of(cursor: sqlite3.Cursor, owner: str) -> list[tuple[Digest, int]]:
-    rows = cursor.execute("SELECT digest, size FROM blob_uses WHERE owner = ? ORDER BY digest", (owner,))
-    return [(Digest.parse(digest), size) for digest, size in rows]
-
-
 def owners(cursor: sqlite3.Cursor, beginning: str) -> list[str]:
     """Those whose name begins so."""
     condition = "WHERE owner >= ? AND owner < ?"
@@ -227,6 +222,14 @@ def owned_blobs(cursor: sqlite3.Cursor) -> set[str]:
 
 def owned_layers(cursor: sqlite3.Cursor) -> set[str]:
     return {chain_id for (chain_id,) in cursor.execute("SELECT DISTINCT chain_id FROM layer_uses")}
+
+
+def in_use(cursor: sqlite3.Cursor) -> tuple[set[str], set[str]]:
+    """The blobs and the layers of images that containers have which are kept."""
+    owner = "owner IN (SELECT image_digest FROM containers)"
+    blobs = cursor.execute(f"SELECT DISTINCT digest FROM blob_uses WHERE {owner}").fetchall()
+    layers = cursor.execute(f"SELECT DISTINCT chain_id FROM layer_uses WHERE {owner}").fetchall()
+    return {digest for (digest,) in blobs}, {chain_id for (chain_id,) in layers}
 
 
 def note(cursor: sqlite3.Cursor, identity: str, action: str, attributes: Mapping[str, str]) -> None:

@@ -89,8 +89,7 @@ class ImageStore:
         with self.lease() as lease:
             lease.keep(documents)
             for digest, raw in documents.items():
-                if not self.blobs.has(digest):
-                    self.blobs.put(raw, digest)
+                self.blobs.put(raw, digest)
             with self._state.transaction() as cursor:
                 self._check_there([*documents, *(digest for digest, _ in moved if whole)], chain)
                 rows.put(cursor, record)
@@ -120,6 +119,15 @@ class ImageStore:
             raise _not_found(str(text))
         with self._state.reading() as cursor:
             return _look_up(cursor, text)[0]
+
+    def of_container(self, identity: str) -> ImageRecord:
+        """By its whole id, for a container that has it: also one that was removed by force since. Raises
+        ImageNotFound."""
+        with self._state.reading() as cursor:
+            found = rows.get(cursor, identity, forgotten=True)
+        if found is None:
+            raise _not_found(identity)
+        return found
 
     def every(self) -> list[ImageRecord]:
         """The newest first."""
@@ -169,12 +177,13 @@ class ImageStore:
 
     def prune(self, wanted: Callable[[ImageRecord], bool] = lambda image: True, *, all: bool = False) -> Removed:
         """Removes the images that nobody calls anything and no container has, or with `all` every one that no container
-        has, as far as they are `wanted`; and what nobody wants besides."""
+        has, as far as they are `wanted`; and what nobody wants besides, downloads that broke off too."""
         done = []
         for image in self.every():
             if (all or image.dangling) and wanted(image):
                 with contextlib.suppress(Conflict, ImageNotFound):  # a container has it, or it has gone
                     done.append(self._remove(image.id, None, force=False))
+        self.blobs.clean(partials_before=time.time())
         return self._with_garbage(done)
 
     def collect(self) -> Collected:

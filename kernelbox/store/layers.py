@@ -136,6 +136,8 @@ class Layers:
         waited for, and may raise to end it.
 
         Raises InvalidContent, StoreError, KernelError; then there is nothing of it."""
+        if self.has(chain_id):
+            return self.get(chain_id)
         form = self._begin()
         waiting = functools.partial(progress, 0) if progress is not None else None
         new = self._folder / "new" / f"{chain_id.algorithm}-{chain_id.encoded}"
@@ -264,11 +266,13 @@ class Layers:
             with open(file, "w", encoding="utf-8") as writing:
                 json.dump(about, writing)
                 writing.flush()
-                os.fsync(file)
+                if layer.form != TREE:
+                    os.fsync(file)
             held_files.make_folder(place.parent)
-            os.fsync(folder.fileno())
             if layer.form == TREE:
                 check(lib.kb_syncfs(folder.fileno()), "write to the disk of", self._folder)
+            else:
+                os.fsync(folder.fileno())
             os.rename(new, place)
             held_files.sync_folder(place.parent)
         except OSError as error:

@@ -11,7 +11,7 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -37,7 +37,13 @@ _TYPES = {
 
 
 def pack(
-    root: int, path: str, *, ids: IdShift | None = None, one_file_system: bool = False, leading_slash: bool = False
+    root: int,
+    path: str,
+    *,
+    ids: IdShift | None = None,
+    one_file_system: bool = False,
+    closed: Container[int] = (),
+    leading_slash: bool = False,
 ) -> Generator[bytes, None, None]:
     """The archive of what is at `path` beneath the descriptor `root`, in pieces; `root` is needed until its end.
 
@@ -45,11 +51,11 @@ def pack(
     unless the path ends in "/". Of "/" there is no entry but for what is in it, with names relative to it;
     `leading_slash` names them from "/" instead, with an entry for "/" itself, as `docker cp` expects. `ids`: whose ids
     the owners are. `one_file_system`: what is mounted in the tree comes as an empty folder or file, with the time of
-    the folder that it is in.
+    the folder that it is in; so does what is mounted of the file systems `closed` (st_dev) in any case.
 
     Sockets are left out, also what vanishes meanwhile; a file that shrinks is filled up with zeros. Raises NotFound,
     InvalidOption, KernelError; while the pieces are read the latter two."""
-    pieces = _packed(root, inside.clean(path), _Packer(ids, one_file_system), leading_slash)
+    pieces = _packed(root, inside.clean(path), _Packer(ids, one_file_system, closed), leading_slash)
     next(pieces)  # opens the path: what is wrong with it is said here, and from here on the generator closes it
     return pieces
 
@@ -98,7 +104,8 @@ class _Level:
 class _Packer:
     """Writes one archive; `at` is the name that it is at, for errors."""
 
-    def __init__(self, ids: IdShift | None, one_file_system: bool) -> None:
+    def __init__(self, ids: IdShift | None, one_file_system: bool, closed: Container[int]) -> None:
+        self._closed = closed
         self._ids = ids
         self._one_file_system = one_file_system
         self._linked: dict[tuple[int, int], str] = {}
@@ -150,6 +157,8 @@ class _Packer:
         if found < 0:
             raise inside.refusal(-found, self.at)
         with Descriptor(found) as child:
+            if not mounted and (device := os.fstat(child.fileno()).st_dev) in self._closed:
+                mounted = device != os.fstat(level.folder.fileno()).st_dev
             yield from self._entry(child, self.at, above=level.folder if mounted else None)
 
     def _entry(self, thing: Descriptor, name: str, above: Descriptor | None = None) -> Iterator[bytes]:

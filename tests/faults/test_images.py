@@ -1,7 +1,7 @@
 """Images, and kill -9 at every system call of what brings, removes and collects them; and disks that are full.
 
 After each: what was reported is so, what shows is whole and right, the same can be done again, and when all has been
-removed nothing is left. KERNELBOX_SEEDS says how many moments of each work are tried (8 for each)."""
+removed nothing is left. KERNELBOX_SEEDS says how many moments of each work are tried (5)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from kernelbox.store.state import StateFile
 NO_ROOM = re.compile(
     "no space left on device|disk is full|disk I/O error|too little for a layer|unable to open database"
 )
-MOMENTS = int(os.environ.get("KERNELBOX_SEEDS", "8"))
+MOMENTS = int(os.environ.get("KERNELBOX_SEEDS", "5"))
 TESTS = Path(__file__).resolve().parents[1]
 SCRIPT = Path(__file__).with_name("image_works.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent)))}

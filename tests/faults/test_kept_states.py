@@ -12,8 +12,8 @@ from pathlib import Path
 import leaks
 import pytest
 from faults.monitors import groups_of, monitors_of
+from faults.small_disks import Mounted
 from faults.test_kept import an_init
-from faults.test_store import Mounted, small_disk
 from waiting import wait_until
 
 from kernelbox import Engine
@@ -23,7 +23,6 @@ from kernelbox.errors import KernelBoxError, MonitorError, StoreError
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root, pytest.mark.usefixtures("orphans")]
 
-__all__ = ["small_disk"]
 
 NO_BOOT = "00000000-0000-0000-0000-000000000000"
 
@@ -97,7 +96,7 @@ def test_a_full_pipe_waits_for_the_next_monitor(box: Engine, store: Path, image:
 @pytest.mark.parametrize("goes", ["it ends", "it is removed", "while nobody is there"])
 def test_the_neighbour_has_gone_when_the_monitor_is_killed(box: Engine, store: Path, image: str, goes: str) -> None:
     """Whoever runs in the namespaces of another container runs on in them, and is the next monitor's."""
-    other = box.containers.run(image, ["sleep", "infinity"], name="other", hostname="of-other")
+    other = box.containers.run(image, ["sleep", "infinity"], name="other", hostname="of-other", ipc="shareable")
     kinds = dict.fromkeys(("network", "ipc", "uts"), "container:other")
     script = "trap 'echo asked; exit 7' TERM; echo begun; while :; do sleep 0.01; done"
     container = box.containers.run(image, ["sh", "-c", script], **kinds)

@@ -55,7 +55,12 @@ def test_host_is_always_there() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "sentence", "hint"),
     [
-        (["nosuch", "true"], 125, "no image is called 'nosuch'", "there are: host, dir:PATH"),
+        (
+            ["nosuch", "true"],
+            125,
+            "no image is called 'nosuch'",
+            "kernelbox pull nosuch fetches it; always there are host, dir:PATH",
+        ),
         (["dir:/nosuch", "true"], 125, "image 'dir:/nosuch': /nosuch does not exist", ""),
         (["--bogus", "IMAGE", "true"], 125, "unknown option '--bogus'", ""),
         (["-u", "nobodyx", "IMAGE", "true"], 125, "--user: the container has no user 'nobodyx'", "its /etc/passwd"),

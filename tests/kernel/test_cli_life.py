@@ -189,6 +189,7 @@ def test_by_the_beginning_of_an_id(image: str) -> None:
 
 MISTAKES = [
     (["rm", "sleeper"], "cannot remove the container sleeper: it is running"),
+    (["update", "sleeper"], "nothing to change was given"),
     (["unpause", "sleeper"], "cannot unpause the container sleeper: it is running"),
     (["kill", "-s", "NOPE", "sleeper"], "unknown signal 'NOPE'"),
     (["stop", "-s", "NOPE", "sleeper"], "unknown signal 'NOPE'"),
@@ -301,7 +302,7 @@ def test_inspect(sleeper: str) -> None:
     nothing = kernelbox("inspect", "nosuch")
     assert (nothing.returncode, nothing.stdout) == (1, "[]\n")
     assert printed("inspect", "-f", "{{json .Config.Cmd}}", sleeper) == '["sleep","1000"]\n'
-    assert refused("inspect", "--type", "image", sleeper).startswith("--type: there is no 'image'")
+    assert refused("inspect", "--type", "network", sleeper).startswith("--type: there is no 'network'")
 
 
 def test_logs(image: str) -> None:

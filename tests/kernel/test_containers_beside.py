@@ -57,7 +57,8 @@ GOES = pytest.mark.parametrize("go", [end, remove])
 
 @pytest.fixture
 def other(containers: Containers, busybox_image: str) -> Container:
-    return containers.run(busybox_image, ["sleep", "86400"], name="other", hostname="of-other", domainname="example")
+    names = {"name": "other", "hostname": "of-other", "domainname": "example"}
+    return containers.run(busybox_image, ["sleep", "86400"], **names, ipc="shareable")
 
 
 @pytest.fixture

@@ -60,7 +60,8 @@ def spaces(container):
     return [os.readlink(f"/proc/{container.record.pid}/ns/{kind}") for kind in ("net", "ipc", "uts", "pid")]
 with kb.Engine() as box:
     run = lambda **options: box.containers.run(sys.argv[1], ["sleep", "infinity"], **options)
-    other = run(name="other", hostname="of-other")
+    other = run(name="other", hostname="of-other", ipc="shareable")
+    other.exec(["sh", "-c", "echo words > /dev/shm/file"])
     outliving = dict.fromkeys(("network", "ipc", "uts"), "container:other")
     one, two = run(**outliving), run(pid="container:other", **outliving)
     said = {"shared": spaces(other)[:3] == spaces(one)[:3] and spaces(other) == spaces(two)}
@@ -71,6 +72,7 @@ with kb.Engine() as box:
         pass
     said["status"] = one.reload().status
     said["name"] = one.exec(["hostname"]).stdout
+    said["memory"] = one.exec(["sh", "-c", "cat /dev/shm/file; stat -c %u /dev/shm/file"]).stdout
     for each in (one, two):
         each.remove(force=True)
     print(json.dumps(said))
@@ -100,4 +102,6 @@ def test_in_namespaces_of_another_one(container_user: ordinary_user.User, own_bu
     with an_init():
         done = container_user.python(BESIDE, own_busybox)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"shared": True, "seen": True, "status": "running", "name": "of-other\n"}
+    assert json.loads(done.stdout) == {
+        "shared": True, "seen": True, "status": "running", "name": "of-other\n", "memory": "words\n0\n",
+    }  # fmt: skip

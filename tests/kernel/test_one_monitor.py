@@ -10,8 +10,9 @@ import pytest
 from faults.monitors import monitors_of
 
 import kernelbox.runtime.monitor as monitor
+import kernelbox.runtime.plan as plan
 from kernelbox import Engine
-from kernelbox.errors import MonitorError
+from kernelbox.errors import MonitorError, StoreError
 
 pytestmark = pytest.mark.kernel
 
@@ -38,6 +39,21 @@ def elsewhere(store: Path, runtime: Path) -> Engine:
     box = Engine(root=store)
     box.paths = dataclasses.replace(box.paths, runtime=runtime / box.paths.name)
     return box
+
+
+@pytest.mark.root
+def test_one_of_another_version(
+    engine: Engine, store: Path, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it runs goes on, and whoever comes is told why nothing can be done with it."""
+    job = engine.start(busybox_image, ["sleep", "infinity"])
+    engine.run(busybox_image, ["true"])
+    with monkeypatch.context() as patch, Engine(root=store) as other:
+        patch.setattr(plan, "MAGIC", plan.MAGIC ^ 1)
+        with pytest.raises(StoreError, match="by another version of kernelbox"):
+            other.run(busybox_image, ["true"])
+    job.kill()
+    assert job.wait().exit_code == 137
 
 
 @pytest.mark.root

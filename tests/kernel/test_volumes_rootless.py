@@ -12,7 +12,7 @@ import pytest
 pytestmark = [pytest.mark.kernel, pytest.mark.outside]
 
 LIFE = """
-import json, os, sys
+import io, json, os, sys, tarfile
 import kernelbox as kb
 with kb.Engine() as box:
     image, said = sys.argv[1], {}
@@ -27,6 +27,9 @@ with kb.Engine() as box:
     container = box.containers.run(image, ["sh", "-c", "ls /w /own"], volumes=["web:/w", "/own"], name="one")
     said["exit"] = container.wait()
     said["logs"] = container.logs()
+    container.put_archive("/own", b"".join(container.get_archive("/srv/file")[0]))
+    archive = io.BytesIO(b"".join(container.get_archive("/own")[0]))
+    said["stopped"] = [each.name for each in tarfile.open(fileobj=archive)]
     try:
         box.volumes.get("web").remove()
     except kb.errors.Conflict as error:
@@ -56,6 +59,7 @@ def test_a_whole_life(container_user: ordinary_user.User, own_busybox: str) -> N
     assert said["part"] == "x\n"
     assert said["copied"] == "file\n0:0 640\nfrom the image\n"
     assert (said["exit"], said["logs"]) == (0, "/own:\n\n/w:\ndir\nroots\n")
+    assert said["stopped"] == ["own", "own/file"]
     assert said["refused"] == "the volume web is in use by the container one"
     assert said["left"] == ["copy", "web"]
     assert said["pruned"] == ["copy", "web"]

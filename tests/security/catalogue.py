@@ -12,6 +12,7 @@ from dataclasses import dataclass
 KERNEL, UNIT, FAULTS = "tests/kernel", "tests/unit", "tests/faults"
 EXEC, OUTPUT = "tests/security/test_exec.py", "tests/security/test_output.py"
 FILES, BETWEEN = "tests/security/test_files.py", "tests/security/test_between.py"
+FUSE, ACCOUNTS = "tests/security/test_fuse.py", "tests/security/test_accounts.py"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ CATALOGUE = (
         f"{FILES}::test_it_comes_and_goes_while_something_is_copied_out",
         f"{FILES}::test_it_comes_and_goes_while_something_is_copied_in",
         f"{FILES}::test_links_of_procs_are_not_followed",
+        f"{FILES}::test_links_in_the_volume_of_one_that_is_stopped",
+        f"{FILES}::test_a_link_on_the_way_to_the_volume_of_one_that_is_stopped",
         f"{UNIT}/store/test_tar_races.py::test_a_folder_that_is_a_link_at_times_is_unpacked_into",
     ),
     tested(
@@ -141,6 +144,9 @@ CATALOGUE = (
         f"{KERNEL}/test_images.py::test_a_user_of_the_image_whose_passwd_leads_out",
         f"{UNIT}/engine/test_users.py::test_sizes_are_bounded",
         f"{EXEC}::test_accounts_that_are_none",
+        f"{ACCOUNTS}::test_they_change_while_exec_looks_the_user_up",
+        f"{ACCOUNTS}::test_they_change_while_a_run_looks_the_user_up",
+        f"{ACCOUNTS}::test_one_that_is_none_answers_at_once",
     ),
     tested(
         "T19", "Labels and annotations select nothing.",
@@ -299,8 +305,12 @@ CATALOGUE = (
         f"{KERNEL}/test_monitor.py::test_nothing_inside_can_get_at_it",
     ),
     tested(
-        "K03", "A process that is frozen or stopped on its way to exec holds up nobody for long.",
+        "K03", "A process that is frozen, stopped or never answered on its way to exec holds up nobody for long.",
         f"{EXEC}::test_one_that_is_held_up_holds_up_nobody",
+        f"{FUSE}::test_a_program_that_never_answers",
+        f"{FUSE}::test_a_program_that_answers",
+        f"{FUSE}::test_a_folder_that_never_answers",
+        f"{FUSE}::test_an_end_that_never_comes",
     ),
     tested(
         "K04", "The monitor's descriptors are closed before a program is looked up.",
@@ -310,6 +320,8 @@ CATALOGUE = (
     tested(
         "K05", "A terminal for exec is made by the kernel's own device, whatever lies in the place of /dev/pts.",
         f"{EXEC}::test_a_terminal_where_none_are_made",
+        f"{FUSE}::test_something_else_in_the_place_of_terminals",
+        f"{FUSE}::test_terminals_that_never_answer",
     ),
     tested(
         "K06", "What exec adds has the rights, namespaces and limits of its container, and ends with it.",
@@ -357,5 +369,12 @@ CATALOGUE = (
         "K14", "A namespace of the machine's is shared where that was asked for, and only then.",
         f"{KERNEL}/test_run_options.py::test_namespaces",
         f"{KERNEL}/test_run_options.py::test_the_machines_processes_can_be_seen_and_not_harmed",
+    ),
+    tested(
+        "K15", "Of a container whose IPC is shared others get its memory, with their own ids, and nothing else.",
+        f"{KERNEL}/test_shared_memory.py::test_one_that_does_not_share",
+        f"{KERNEL}/test_shared_memory.py::test_something_else_in_its_place",
+        f"{KERNEL}/test_shared_memory.py::test_devices_in_its_place_do_not_work",
+        f"{FUSE}::test_a_shared_memory_that_never_answers",
     ),
 )  # fmt: skip

@@ -34,7 +34,7 @@ def keep(engine: Engine, busybox_image: str) -> Iterator[Keep]:
 
     yield start
     for container in made:
-        container.remove(force=True)
+        container.remove(force=True, volumes=True)
 
 
 @pytest.fixture

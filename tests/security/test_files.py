@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,6 +79,30 @@ def test_names_that_lead_out(keep: Keep, tmp_path: Path, name: str) -> None:
         container.put_archive("/tmp", archive(name))
     assert sorted(container.folder.path.iterdir()) == before
     assert not list(itertools.chain(tmp_path.rglob("up"), Path("/").glob("up")))
+
+
+def test_links_in_the_volume_of_one_that_is_stopped(keep: Keep, victim: Path) -> None:
+    links = f"ln -s {victim} /v/link; ln -s {victim}/file /v/file; ln -s ../../../..{victim} /v/up"
+    container = keep(["sh", "-c", links], volumes=["/v"])
+    container.wait()
+    for path in ("/v/link/file", "/v/link/", "/v/file/.", "/v/up/file"):
+        with pytest.raises(KernelBoxError):
+            b"".join(container.get_archive(path)[0])
+    for path in ("/v/link", "/v/up"):
+        with pytest.raises(KernelBoxError):
+            container.put_archive(path, archive("file"))
+
+
+def test_a_link_on_the_way_to_the_volume_of_one_that_is_stopped(keep: Keep, victim: Path) -> None:
+    """The volume is then in the container's own files, where the link leads beneath its root."""
+    container = keep(["true"], volumes=["/data/v"])
+    container.wait()
+    upper = container.folder.path / "upper"
+    shutil.rmtree(upper / "data")
+    (upper / "data").symlink_to(victim)
+    container.put_archive("/data/v", archive("mine"))
+    assert (upper / str(victim).lstrip("/") / "v").is_dir()
+    assert b"mine" in b"".join(container.get_archive(f"{victim}/v/mine")[0])
 
 
 @pytest.mark.parametrize("path", ["/proc/1/root/etc/passwd", "/proc/self/root", "/proc/1/cwd/etc", "/proc/self/fd/7"])

@@ -35,8 +35,8 @@ struct apply {
 
 /* What `path` leads to within the layer. */
 int apply_open_folder(const struct apply *apply, const char *path);
-/* The descriptor of the folder that `path` is in, which stays the apply's own, and the entry's own name. What is missing
- * on the way is made, with the time of `entry`. */
+/* The descriptor of the folder that `path` is in, which stays the apply's own, and the entry's own name. What is
+ * missing on the way is made, with the time of `entry`. */
 int apply_parent(struct apply *apply, const char *path, const char **name, const struct kb_entry *entry);
 /* The folder that `path` of a hard link leads to, for the caller to close. */
 int apply_find_parent(struct apply *apply, const char *path, const char **name);

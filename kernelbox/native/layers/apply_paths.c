@@ -1,8 +1,8 @@
-/* Ways to entries. A name that the archive gives is resolved by openat2 as if the layer were all of the file system, and
- * only as far as the folder that the entry is in; what is done there is done to one name, and follows no link.
+/* Ways to entries. A name that the archive gives is resolved by openat2 as if the layer were all of the file system,
+ * and only as far as the folder that the entry is in; what is done there is done to one name, and follows no link.
  *
- * A link on the way is followed where it leads to a folder of the layer, as other engines do. One that leads nowhere in
- * the layer was to lead out of it, or into a layer below, which is not there. */
+ * A link on the way is followed where it leads to a folder of the layer, as other engines do. One that leads nowhere
+ * in the layer was to lead out of it, or into a layer below, which is not there. */
 #include "layers/apply.h"
 
 #include <dirent.h>

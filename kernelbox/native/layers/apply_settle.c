@@ -2,6 +2,7 @@
  * and capabilities, and a folder's time changes with every entry that is made in it. */
 #include "layers/apply.h"
 
+#include <stdio.h>
 #include <sys/xattr.h>
 
 #include "layers/ids.h"
@@ -63,9 +64,33 @@ static int set_times(int fd, const char *name, int64_t mtime, uint32_t mtime_ns)
     return or_errno(name ? utimensat(fd, name, both, AT_SYMLINK_NOFOLLOW) : futimens(fd, both));
 }
 
-static int note_folder(struct apply *apply, const struct kb_entry *entry, ino_t inode)
+static bool path_of(int fd, char path[PATH_MAX])
 {
-    size_t length = strlen(entry->path) + 1;
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, PATH_MAX - 1);
+    path[size < 0 ? 0 : size] = 0;
+    return size > 0;
+}
+
+/* Where a folder lies in the layer. The entry may have come to it through links, which need not be there at the end; as
+ * the entry says it where the kernel does not tell. */
+static const char *place_of(const struct apply *apply, int fd, const char *said, char path[PATH_MAX])
+{
+    char root[PATH_MAX];
+    if (!path_of(apply->root, root) || !path_of(fd, path))
+        return said;
+    size_t size = strcmp(root, "/") != 0 ? strlen(root) : 0;
+    if (strncmp(path, root, size) != 0 || (path[size] && path[size] != '/'))
+        return said;
+    return path + size + (path[size] == '/');
+}
+
+static int note_folder(struct apply *apply, int fd, const struct kb_entry *entry, ino_t inode)
+{
+    char place[PATH_MAX];
+    const char *path = place_of(apply, fd, entry->path, place);
+    size_t length = strlen(path) + 1;
     if (apply->folder_count == apply->folder_room) {
         size_t room = apply->folder_room ? 2 * apply->folder_room : 256;
         struct folder *folders = realloc(apply->folders, room * sizeof *folders);
@@ -82,7 +107,7 @@ static int note_folder(struct apply *apply, const struct kb_entry *entry, ino_t 
         apply->paths = paths;
         apply->paths_room = room;
     }
-    memcpy(apply->paths + apply->paths_used, entry->path, length);
+    memcpy(apply->paths + apply->paths_used, path, length);
     apply->folders[apply->folder_count] = (struct folder){apply->paths_used, apply->folder_count, inode,
                                                           entry->mtime,      entry->mtime_ns,     entry->mode & 07777};
     apply->folder_count++;
@@ -98,7 +123,7 @@ int apply_settle(struct apply *apply, int fd, const struct kb_entry *entry)
         (result = set_xattrs(apply, fd, entry)) < 0)
         return result;
     if (S_ISDIR(entry->mode))
-        return note_folder(apply, entry, found.st_ino);
+        return note_folder(apply, fd, entry, found.st_ino);
     mode_t mode = entry->mode & 07777;
     if ((found.st_mode & 07777) != mode && (result = or_errno(fchmod(fd, mode))) < 0)
         return result;

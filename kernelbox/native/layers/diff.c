@@ -1,8 +1,9 @@
-/* An overlay's upper folder becomes the archive of a layer: folders before what is in them, in each first what it hides,
- * then the rest, by the bytes of their names. What is open counts, not what a name said before. */
+/* An overlay's upper folder becomes the archive of a layer: folders before what is in them, in each first what it
+ * hides, then the rest, by the bytes of their names. What is open counts, not what a name said before. */
 #include "layers/diff.h"
 
 #include <dirent.h>
+#include <stdio.h>
 
 #include "layers/tar.h"
 #include "syscalls.h"
@@ -199,6 +200,18 @@ static int write_all(struct diff *diff, int upper)
     return result < 0 ? result : diff_flush(diff);
 }
 
+/* A pipe that is full must not keep us from being stopped, and the caller's end of it stays as it is. Where it cannot
+ * be opened anew nobody reads it any more. */
+static int unblocked(int output)
+{
+    char name[32];
+    struct stat found;
+    if (fstat(output, &found) || !S_ISFIFO(found.st_mode))
+        return -1;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", output);
+    return open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 int kb_layer_diff(int upper, int output, const struct kb_layer_options *options, struct kb_layer_result *result)
 {
     struct diff *diff = malloc(sizeof *diff);
@@ -206,7 +219,8 @@ int kb_layer_diff(int upper, int output, const struct kb_layer_options *options,
     if (!diff)
         return -ENOMEM;
     memset(diff, 0, offsetof(struct diff, buffer));
-    diff->output = output;
+    const int own = unblocked(output);
+    diff->output = own < 0 ? output : own;
     diff->options = options;
     diff->result = result;
     int outcome = write_all(diff, upper);
@@ -214,6 +228,8 @@ int kb_layer_diff(int upper, int output, const struct kb_layer_options *options,
         memccpy(result->name, diff->path, 0, sizeof result->name - 1);
         result->name[sizeof result->name - 1] = 0;
     }
+    if (own >= 0)
+        close(own);
     free(diff->links);
     free(diff->paths.bytes);
     free(diff->xattrs.bytes);

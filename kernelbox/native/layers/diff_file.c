@@ -7,7 +7,7 @@
 
 enum { GRAIN = 4096 }; /* a hole is made of such pieces, wherever a file system has room for smaller ones */
 
-/* -- holes ---------------------------------------------------------------------------------------------------------- */
+/* -- holes --------------------------------------------------------------------------------------------------------- */
 
 static int add_region(struct diff *diff, struct gathered *regions, uint64_t offset, uint64_t size)
 {

@@ -1,5 +1,5 @@
-/* The entries of an archive, one after the other. Where tar programs differ, it reads as those do that the field unpacks
- * layers with: links, folders, devices and FIFOs have no content whatever their size says. */
+/* The entries of an archive, one after the other. Where tar programs differ, it reads as those do that the field
+ * unpacks layers with: links, folders, devices and FIFOs have no content whatever their size says. */
 #include "layers/tar_inner.h"
 
 #include <sys/stat.h>

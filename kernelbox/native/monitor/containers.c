@@ -63,6 +63,9 @@ static int copy_last_part(struct container *container, const struct plan *plan)
             if (ops[i].text[t])
                 container->after[i].text[t] = ops[i].text[t] - plan->head.last_text + 1;
     }
+    if (plan->head.words_size)
+        container->words = container->text + 1 + plan->head.words - plan->head.last_text;
+    container->words_size = plan->head.words_size;
     return 0;
 }
 
@@ -113,6 +116,7 @@ struct container *container_new(struct plan *plan, struct connection *owner)
     container->first_op = plan->head.before + plan->head.inside;
     container->fail_op = plan->head.fail_op;
     container->fail_errno = plan->head.fail_errno;
+    container->clock_ns = clock_ns();
     memcpy(container->token, plan->head.token, sizeof container->token);
     if (copy_last_part(container, plan) || (kept && life_new(container, plan)) || begin(container, plan)) {
         container_free(container);
@@ -293,6 +297,29 @@ int container_signal(struct container *container, int signal, bool stopping)
         forget(container);
     }
     return 0;
+}
+
+static bool list_one(const struct container *container)
+{
+    char entry[sizeof(struct kb_listed) + KB_MOST_WORDS];
+    struct kb_listed head = {.clock_ns = container->clock_ns};
+    size_t before = monitor.record_used;
+    memcpy(head.token, container->token, sizeof head.token);
+    memcpy(entry, &head, sizeof head);
+    memcpy(entry + sizeof head, container->words, container->words_size);
+    record_add((uint32_t)container->pid, entry, sizeof head + container->words_size);
+    return monitor.record_used > before;
+}
+
+/* As many as one answer holds. */
+void containers_list(struct connection *connection, const char after[32])
+{
+    struct kb_answer head = {.type = KB_OK, .last = 1, .op = -1, .now_ns = now_ns(), .clock_ns = clock_ns()};
+    const struct container *container = container_find(after);
+    for (container = container ? container->next : monitor.containers; container; container = container->next)
+        if (container->words && (head.status || !list_one(container)))
+            head.status++;
+    send_answer(connection, &head, NULL, 0, -1);
 }
 
 void containers_release(struct connection *owner)

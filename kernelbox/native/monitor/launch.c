@@ -21,7 +21,7 @@ int launch_open(void) { return or_errno(mprotect(memory, GUARD, PROT_NONE)); }
 
 /* The C library has no clone3 that starts a function on a stack of its own. */
 #if defined(__x86_64__)
-static long clone3_call(struct clone_args *args, size_t size, int (*function)(void *), void *argument)
+long clone3_call(struct clone_args *args, size_t size, int (*function)(void *), void *argument)
 {
     long result;
     register struct clone_args *a __asm__("rdi") = args;
@@ -37,7 +37,7 @@ static long clone3_call(struct clone_args *args, size_t size, int (*function)(vo
     return result;
 }
 #elif defined(__aarch64__)
-static long clone3_call(struct clone_args *args, size_t size, int (*function)(void *), void *argument)
+long clone3_call(struct clone_args *args, size_t size, int (*function)(void *), void *argument)
 {
     register long result __asm__("x0") = (long)args;
     register size_t s __asm__("x1") = size;
@@ -165,8 +165,12 @@ OPERATION(op_clone)
     int result = op->num[0] & CLONE_NEWNS ? enter_mount_ns(monitor.template_ns) : 0;
     if (result < 0)
         return result;
-    unsigned int bites = watchdog_watch(plan);
-    long pid = op->slot[1] == KB_NO_SLOT ? clone_child(plan, op, 0) : clone_beside(plan, op);
+    bool is_new = op->slot[1] == KB_NO_SLOT, has_group = op->slot[0] != KB_NO_SLOT;
+    struct hostage hostage = {-1, has_group && !is_new ? slot_fd(plan, op->slot[0]) : -1};
+    if (!is_new)
+        hostage.process = slot_fd(plan, op->slot[1]);
+    unsigned int bites = watchdog_watch(plan, hostage);
+    long pid = is_new ? clone_child(plan, op, 0) : clone_beside(plan, op);
     bool late = watchdog_bit(bites);
     memcpy(plan->slots, kept, sizeof kept);            /* what the child put there are descriptors of the child */
     prctl(PR_SET_DUMPABLE, 0); /* a change of ids in memory that was shared may have reset it */

@@ -77,6 +77,9 @@ struct container {
     int16_t fail_op, fail_errno;
     struct kb_op *after;
     char *text;
+    const char *words;                                 /* in `text` */
+    uint32_t words_size;
+    uint64_t clock_ns;                                 /* when it was started */
     struct held *held;
 };
 
@@ -135,7 +138,8 @@ int run_ops(struct plan *plan, int first, int count);
 int run_every_op(struct plan *plan, int first, int count);
 void plan_close(struct plan *plan);
 
-/* files.c, mounts.c, process.c, network.c, outbound.c, userns.c, ending.c: one function an operation */
+/* files.c, mounts.c, terminal.c, memory.c, process.c, network.c, outbound.c, userns.c, ending.c: one function for each
+ * operation */
 #define OPERATION(name) int name(struct plan *plan, const struct kb_op *op)
 OPERATION(op_open);
 OPERATION(op_mkdir);
@@ -161,6 +165,8 @@ OPERATION(op_mount);
 OPERATION(op_umount);
 OPERATION(op_propagation);
 OPERATION(op_pty_peer);
+OPERATION(op_pty_inside);
+OPERATION(op_share_memory);
 OPERATION(op_take_netns);
 OPERATION(op_give_netns);
 OPERATION(op_netlink);
@@ -204,19 +210,40 @@ OPERATION(op_unlink);
 /* beneath.c: paths of the container, always resolved beneath its root */
 int open_beneath(int root, const char *path, enum kb_target make);
 
+/* A container that ends where a child of ours cannot be killed: what that waits for may be a process in there. Its
+ * first process, a pidfd, and its v2 group; -1 where there is none. */
+struct hostage { int process, group; };
+
 /* launch.c */
+struct clone_args;
+long clone3_call(struct clone_args *args, size_t size, int (*function)(void *), void *argument);
 int launch_open(void);
 int launch_prepare(struct plan *plan); /* what exec needs, made before clone */
 void launch_release(struct plan *plan);
 
+/* notes.c */
+struct note { int error, fd; };
+int note_send(int socket, struct note note);
+struct note note_receive(int socket, int flags);       /* error ECHILD: nobody is at the other end */
+
+/* aside.c */
+enum { ASIDE_MOST = 2 };
+struct opened { int fd[ASIDE_MOST]; };
+typedef int aside_work(struct plan *plan, const struct kb_op *op, struct opened *opened);
+/* Has a child do it; what that has opened is ours then. -ETIMEDOUT where it took too long. */
+int aside(struct plan *plan, const struct kb_op *op, struct hostage hostage, aside_work *work, struct opened *opened);
+
 /* watchdog.c */
 int watchdog_start(void);
 void watchdog_end(void);
-unsigned int watchdog_watch(const struct plan *plan); /* its child, from now on */
+unsigned int watchdog_watch(const struct plan *plan, struct hostage hostage); /* its child, from now on */
 bool watchdog_bit(unsigned int before); /* whether the child had to be killed since */
 
 /* ending.c */
 void record_add(uint32_t key, const void *bytes, size_t size);
+
+/* userns.c */
+int userns_make(const char *users, const char *groups); /* a descriptor of a new one with these maps */
 
 /* namespaces.c */
 int namespaces_open(bool rootless);
@@ -236,6 +263,7 @@ void sweeper_end(void);
 struct container *container_new(struct plan *plan, struct connection *owner);
 struct container *container_find(const char token[32]);
 void container_ended(struct container *container);
+void containers_list(struct connection *connection, const char after[32]);
 void containers_release(struct connection *owner);
 int container_signal(struct container *container, int signal, bool stopping);
 int container_begin_again(struct container *container, struct plan *plan); /* another start: its process runs */

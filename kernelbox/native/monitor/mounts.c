@@ -6,11 +6,9 @@
 #include <linux/securebits.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 OPERATION(op_open_tree)
 {
@@ -46,24 +44,36 @@ OPERATION(op_fsconfig)
         fs, sys_fsconfig(fs, (unsigned int)op->num[0], text_at(plan, op->text[0]), text_at(plan, op->text[1]), aux));
 }
 
+/* What is made where ids are mapped must be made as an id of the container; that must not cost us our capabilities.
+ * With 0 and 0 nothing is changed. */
+static int begin_as(uint64_t uid, uint64_t gid)
+{
+    if (!uid && !gid)
+        return 0;
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP))
+        return -errno;
+    setfsgid((gid_t)gid);
+    setfsuid((uid_t)uid);
+    return 0;
+}
+
+static void end_as(uint64_t uid, uint64_t gid)
+{
+    if (!uid && !gid)
+        return;
+    setfsuid(0);
+    setfsgid(0);
+    prctl(PR_SET_SECUREBITS, 0);
+}
+
+/* Overlay makes its work folder as the caller, and silently becomes read-only where it cannot. */
 OPERATION(op_fscreate)
 {
-    /* Overlay makes its work folder as the caller. On an idmapped upper layer that must be an id of the container, or
-     * it silently becomes read-only; and the change of id must not cost us our capabilities. */
-    int fs = slot_fd(plan, op->slot[0]);
-    bool other = op->num[0] || op->num[1];
-    if (other) {
-        if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP))
-            return -errno;
-        setfsgid((gid_t)op->num[1]);
-        setfsuid((uid_t)op->num[0]);
-    }
-    int result = with_kernel_words(fs, sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
-    if (other) {
-        setfsuid(0);
-        setfsgid(0);
-        prctl(PR_SET_SECUREBITS, 0);
-    }
+    int fs = slot_fd(plan, op->slot[0]), result = begin_as(op->num[0], op->num[1]);
+    if (result)
+        return result;
+    result = with_kernel_words(fs, sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    end_as(op->num[0], op->num[1]);
     return result;
 }
 
@@ -99,7 +109,11 @@ static int why_refused(int source, int target)
 
 OPERATION(op_attach)
 {
-    int target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), (enum kb_target)op->num[0]);
+    int target = begin_as(op->num[1], op->num[2]);
+    if (target)
+        return target;
+    target = open_beneath(slot_fd(plan, op->slot[1]), text_at(plan, op->text[0]), (enum kb_target)op->num[0]);
+    end_as(op->num[1], op->num[2]);
     if (target < 0 || op->slot[0] == KB_NO_SLOT) {
         if (target >= 0)
             close(target);
@@ -208,23 +222,4 @@ OPERATION(op_umount) { return or_errno(umount2(text_at(plan, op->text[0]), (int)
 OPERATION(op_propagation)
 {
     return or_errno(mount(NULL, text_at(plan, op->text[0]), NULL, (unsigned long)op->num[0], NULL));
-}
-
-/* Of a container that runs anything may lie where its terminals are made, a file too whose file system answers to every
- * request with the number of one of our descriptors. */
-static bool is_terminal_maker(int fd)
-{
-    struct stat status;
-    return !fstat(fd, &status) && S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2);
-}
-
-OPERATION(op_pty_peer)
-{
-    int master = slot_fd(plan, op->slot[0]), unlocked = 0;
-    struct winsize size = {.ws_row = (unsigned short)op->num[0], .ws_col = (unsigned short)op->num[1]};
-    if (!is_terminal_maker(master))
-        return -ENOTTY;
-    if (ioctl(master, TIOCSPTLCK, &unlocked) || (size.ws_row && ioctl(master, TIOCSWINSZ, &size)))
-        return -errno;
-    return keep_fd(plan, op->slot[3], or_errno(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)));
 }

@@ -15,48 +15,6 @@
 enum { MAX_WORDS = 64, PATIENCE_MS = 5000, END_MS = 2000, MOST_SAID = 16384 };
 static const char netns_word[] = "@NETNS@";            /* of its arguments: the path of the namespace */
 
-struct note { /* one number and one descriptor, over a socket */
-    int error;
-    int fd;
-};
-
-static int send_note(int socket, struct note note)
-{
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-    struct iovec part = {&note.error, sizeof note.error};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (note.fd >= 0) {
-        memcpy(CMSG_DATA(&control.head), &note.fd, sizeof note.fd);
-        message.msg_control = &control;
-        message.msg_controllen = sizeof control.space;
-    }
-    return sendmsg(socket, &message, MSG_NOSIGNAL) == sizeof note.error ? 0 : -errno;
-}
-
-static struct note receive_note(int socket)
-{
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct note note = {ECHILD, -1};
-    struct iovec part = {&note.error, sizeof note.error};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
-    ssize_t count;
-    while ((count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
-        ;
-    if (count != sizeof note.error)
-        return (struct note){ECHILD, -1};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    if (head && head->cmsg_type == SCM_RIGHTS)
-        memcpy(&note.fd, CMSG_DATA(head), sizeof note.fd);
-    return note;
-}
-
 static void end(pid_t pid)
 {
     if (pid <= 0)
@@ -152,12 +110,12 @@ static void keep(int socket, char **words, int said)
         _exit(1); /* the lock and the connections are the monitor's alone */
     int netns = make_namespace(&holder);
     int result = netns < 0 ? netns : start_program(words, holder, &program, 1);
-    int untold = send_note(0, (struct note){-result, result ? -1 : netns});
+    int untold = note_send(0, (struct note){-result, result ? -1 : netns});
     end(holder);
     close(netns);
     close(1);
     if (!result && !untold) {
-        struct pollfd container = {receive_note(0).fd, POLLIN, 0};
+        struct pollfd container = {note_receive(0, 0).fd, POLLIN, 0};
         close(0);
         while (container.fd >= 0 && poll(&container, 1, -1) < 0 && errno == EINTR)
             ;
@@ -196,7 +154,7 @@ static int begin(struct plan *plan, const struct kb_op *op, int ends[2], char **
         keep(ends[1], words, said);
     close(ends[1]);
     ends[1] = -1;
-    struct note note = receive_note(ends[0]);
+    struct note note = note_receive(ends[0], 0);
     int pidfd = note.error ? -note.error : or_errno(syscall(SYS_pidfd_open, keeper, 0));
     if (pidfd < 0) {
         tell(said);
@@ -242,7 +200,7 @@ OPERATION(op_outbound_tie)
     int self = or_errno(syscall(SYS_pidfd_open, syscall(SYS_getpid), 0));
     if (self < 0)
         return self;
-    int result = send_note(slot_fd(plan, op->slot[0]), (struct note){0, self});
+    int result = note_send(slot_fd(plan, op->slot[0]), (struct note){0, self});
     close(self);
     return result;
 }

@@ -161,6 +161,7 @@ void request_handle(struct connection *connection, struct plan *plan)
     case KB_SIGNAL:
         answer_simple(connection, container ? -container_signal(container, plan->head.signal, stopping) : ESRCH);
         break;
+    case KB_LIST: containers_list(connection, plan->head.token); break;
     case KB_WAIT: wait_for(connection, plan, container); break;
     case KB_ATTACH: attach_to(connection, plan, container); break;
     case KB_HEALTH:

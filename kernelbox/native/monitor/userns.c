@@ -1,5 +1,6 @@
-/* A user namespace below our own, for containers that want other ids than an ordinary user's monitor gives: who starts
- * them is not root in them. It is held by a descriptor; no process is in it yet. */
+/* A user namespace below our own: for containers that want other ids than an ordinary user's monitor gives, for who
+ * starts them is not root in them, and for mounts that show the ids of one container as another's. It is held by a
+ * descriptor; no process is in it yet. */
 #include "monitor.h"
 
 #include <sched.h>
@@ -68,17 +69,22 @@ static int make(int said[2], int over[2], const char *users, const char *groups)
     return result;
 }
 
-OPERATION(op_userns)
+int userns_make(const char *users, const char *groups)
 {
     int said[2] = {-1, -1}, over[2] = {-1, -1};
     int result = pipe2(said, O_CLOEXEC) || pipe2(over, O_CLOEXEC) ? -errno : 0;
     if (!result)
-        result = make(said, over, text_at(plan, op->text[0]), text_at(plan, op->text[1]));
+        result = make(said, over, users, groups);
     for (int i = 0; i < 2; i++) {
         if (said[i] >= 0)
             close(said[i]);
         if (over[i] >= 0)
             close(over[i]);
     }
-    return keep_fd(plan, op->slot[3], result);
+    return result;
+}
+
+OPERATION(op_userns)
+{
+    return keep_fd(plan, op->slot[3], userns_make(text_at(plan, op->text[0]), text_at(plan, op->text[1])));
 }

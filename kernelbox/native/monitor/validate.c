@@ -33,6 +33,8 @@ static const uint8_t places[KB_OP_END] = {
     [KB_OP_UMOUNT] = OUTSIDE | INSIDE | LAST,
     [KB_OP_PROPAGATION] = INSIDE,
     [KB_OP_PTY_PEER] = OUTSIDE | INSIDE,
+    [KB_OP_PTY_INSIDE] = OUTSIDE,
+    [KB_OP_SHARE_MEMORY] = OUTSIDE,
     [KB_OP_TAKE_NETNS] = OUTSIDE,
     [KB_OP_GIVE_NETNS] = LAST,
     [KB_OP_OUTBOUND] = OUTSIDE,
@@ -93,7 +95,10 @@ static bool slots_fit(const struct kb_request *head, const struct kb_op *op, int
         for (int i = 0; i < 4; i++)
             if (is_shared(op->slot[i]))
                 return false;
-    bool fills = is_shared(op->slot[3]) || (op->code == KB_OP_PROCESS && is_shared(op->slot[2])) ||
+    if (op->code == KB_OP_SHARE_MEMORY && (is_shared(op->slot[1]) || op->slot[1] == KB_NO_SLOT))
+        return false;
+    bool fills_third = op->code == KB_OP_PROCESS || op->code == KB_OP_PTY_INSIDE;
+    bool fills = is_shared(op->slot[3]) || (fills_third && is_shared(op->slot[2])) ||
                  (op->code == KB_OP_FSMOUNT && is_shared(op->slot[0]));
     return !fills || (head->type == KB_SETUP && place == OUTSIDE);
 }
@@ -127,7 +132,9 @@ static bool operands_fit(const struct kb_request *head, const struct kb_op *op, 
     switch (op->code) {
     case KB_OP_WRITE: return op->text[0] && bytes_fit(head, op->text[1], op->num[0], 1);
     case KB_OP_SETXATTR: return op->text[0] && op->text[1] && bytes_fit(head, op->text[2], op->num[0], 1);
+    case KB_OP_SHARE_MEMORY:
     case KB_OP_PROCESS: return bytes_fit(head, op->text[0], 32, 1);
+    case KB_OP_PTY_INSIDE: return op->text[0] && op->num[2] <= KB_SLOTS;
     case KB_OP_NETLINK: return bytes_fit(head, op->text[0], op->num[0], 1);
     case KB_OP_SECCOMP: return op->num[0] <= 0xffff && bytes_fit(head, op->text[0], op->num[0], 8);
     case KB_OP_GROUPS: return bytes_fit(head, op->text[0], op->num[0], 4);
@@ -195,10 +202,17 @@ static bool life_fits(const struct kb_request *head)
     return fits && (!(head->flags & KB_ADOPT) || (life->process != KB_NO_SLOT && head->signal > 0));
 }
 
+static bool words_fit(const struct kb_request *head)
+{
+    uint32_t first = head->words, size = head->words_size;
+    return !size || (size <= KB_MOST_WORDS && first && first >= head->last_text && first < head->text_size &&
+                     size <= head->text_size - first && !(head->flags & KB_KEEP));
+}
+
 int validate(const struct kb_request *head, const struct kb_op *ops, const char *text)
 {
     int count = head->before + head->inside + head->after, clones = 0;
-    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS || !life_fits(head))
+    if (head->reveal < KB_NO_SLOT || head->reveal >= KB_SLOTS || !life_fits(head) || !words_fit(head))
         return -EINVAL;
     for (int i = 0; i < count; i++) {
         if (!op_fits(head, &ops[i], text, place_of(head, i)))

@@ -1,7 +1,9 @@
 /* While a child shares our memory we stand still until it has called exec. What it waits for may never come: a program
  * on a file system that does not answer, or somebody in its container who stops it (SIGSTOP). So a second process in
  * this very memory watches the time, and kills a child that takes too long, or that is stopped: nobody who means well
- * does that to a process which is not yet what it will be, and everybody else would wait meanwhile. */
+ * does that to a process which is not yet what it will be, and everybody else would wait meanwhile. A child that waits
+ * for the answer of a file system in user space cannot even be killed; where it works in a container, that ends too,
+ * and with it who was to answer. */
 #include "monitor.h"
 
 #include <sched.h>
@@ -11,11 +13,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { PATIENCE_MS = 5000, TICK_MS = 50, STACK = 16384 };
+enum { PATIENCE_MS = 5000, GRACE_MS = 1000, TICK_MS = 50, STACK = 16384 };
 
 static int timer = -1;
 static pid_t own, parent;
 static const struct plan *volatile watched; /* whose child it is */
+static volatile struct hostage hostage;
 static volatile uint64_t deadline_ns;
 static volatile unsigned int bites;
 
@@ -39,6 +42,17 @@ static bool is_stopped(int pid)
     return false;
 }
 
+static void end_container(int process, int group)
+{
+    long file = group < 0 ? -1 : syscall(SYS_openat, group, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    if (file >= 0) {
+        syscall(SYS_write, file, "1", 1);
+        syscall(SYS_close, file);
+    }
+    if (process >= 0)
+        syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
+}
+
 /* Shares thread-local storage with its parent, which goes on running: system calls, nothing else. */
 static int watchdog_main(void *unused)
 {
@@ -51,10 +65,14 @@ static int watchdog_main(void *unused)
     while (syscall(SYS_read, timer, &times, sizeof times) == sizeof times) {
         const volatile struct plan *plan = watched;
         int pid = plan ? plan->pid : 0, pidfd = plan ? plan->pidfd : -1; /* in a moment it may be over */
-        if (!plan || (now_ns() < deadline_ns && !is_stopped(pid)) || plan != watched)
+        int process = hostage.process, group = hostage.group;
+        uint64_t now = now_ns(), last_ns = deadline_ns + GRACE_MS * 1000000ull;
+        if (!plan || (now < deadline_ns && !is_stopped(pid)) || plan != watched)
             continue;
         bites++;
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        if (now >= last_ns && plan == watched)
+            end_container(process, group);
     }
     syscall(SYS_exit, 0);
     return 0;
@@ -96,9 +114,11 @@ static uint64_t patience(const struct plan *plan)
 }
 
 /* The watchdog may be on its way from a tick, with the child before: it then meets a time that is yet to come. */
-unsigned int watchdog_watch(const struct plan *plan)
+unsigned int watchdog_watch(const struct plan *plan, struct hostage whose)
 {
     deadline_ns = now_ns() + patience(plan) * 1000000;
+    hostage.process = whose.process;
+    hostage.group = whose.group;
     watched = plan;
     tick(TICK_MS);
     return bites;

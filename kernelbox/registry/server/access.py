@@ -35,7 +35,7 @@ RIGHTS = frozenset({"pull", "push", "delete"})
 ANYONE, EVERYBODY = "anyone", "*"
 
 _HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-_MOST_COST = 15
+_COSTS = range(4, 16)
 """Of bcrypt, which doubles its time with each: 15 is some two seconds."""
 
 _MOST_BYTES = 1 << 20
@@ -45,7 +45,8 @@ _MOST_HASHED = 72
 """Bytes of a password that bcrypt takes; it has never looked at more."""
 
 _NOBODY = "$2b$10$qcYj2Jcqt9JN0QxCK3wdquATmP0jgCt8pUaFb6ldiFhd5o0t0RzVe"
-"""What the password of a name that there is not is checked with, so that it takes as long."""
+"""What the password of a name that there is not is checked with where there are no names at all; else with another's,
+so that it takes as long."""
 
 
 @frozen
@@ -90,13 +91,14 @@ class Access:
         if authorization is None or not self._closed:
             return None
         user, password = _credentials(authorization)
-        wanted = self._passwords.read().get(user)
+        known = self._passwords.read()
+        wanted = known.get(user)
         seal = hmac.digest(self._key, f"{wanted}\0{user}\0".encode() + password, "sha256")
         if seal in self._right_ones:
             self._right_ones.move_to_end(seal)
             return user
         async with self._checking:
-            right = await asyncio.to_thread(_is_right, password, wanted or _NOBODY)
+            right = await asyncio.to_thread(_is_right, password, wanted or next(iter(known.values()), _NOBODY))
         if wanted is None or not right:
             raise refusal("UNAUTHORIZED", "no such user, or another password")
         self._right_ones[seal] = None
@@ -147,7 +149,7 @@ def read_passwords(text: str, where: str) -> dict[str, str]:
     for number, line in _lines(text):
         user, colon, made = line.partition(":")
         hashed = _HASH.fullmatch(made)
-        if not colon or not user or not hashed or int(hashed[1]) > _MOST_COST:
+        if not colon or not user or not hashed or int(hashed[1]) not in _COSTS:
             raise InvalidOption(
                 f"{where}, line {number}: expected a name, a colon and a password hashed by bcrypt",
                 hint="htpasswd -B makes such lines",

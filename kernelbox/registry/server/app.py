@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import web
@@ -12,9 +12,10 @@ from aiohttp import web
 from kernelbox.errors import KernelBoxError
 from kernelbox.registry.server import blobs, listings, manifests, metrics, pushes, records
 from kernelbox.registry.server.access import Access
-from kernelbox.registry.server.call import Call, Handler, Limits, in_thread
+from kernelbox.registry.server.call import EVERYWHERE, Call, Limits, in_thread
 from kernelbox.registry.server.failures import answer_for, refusal
 from kernelbox.registry.server.metrics import Metrics
+from kernelbox.registry.server.pull_through import PullThrough
 from kernelbox.registry.server.storage import Storage
 from kernelbox.registry.server.target import Target, parse
 
@@ -22,6 +23,8 @@ __all__ = ["MOST_REQUESTS", "App"]
 
 MOST_REQUESTS = 256
 """Answered at a time; whoever comes while there are so many is asked to come again."""
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 _ENDPOINTS: dict[tuple[str, str], tuple[str, Handler]] = {
     ("blob", "GET"): ("pull", blobs.get),
@@ -41,7 +44,6 @@ _ENDPOINTS: dict[tuple[str, str], tuple[str, Handler]] = {
 }
 """Which right each needs, and who answers."""
 
-_EVERYWHERE = {"Docker-Distribution-API-Version": "registry/2.0", "Server": "kernelbox"}
 _GONE = 499
 """What is counted where the client went away before it had an answer; HTTP has no number for it."""
 
@@ -49,22 +51,17 @@ _log = logging.getLogger("kernelbox.registry")
 
 
 class App:
-    """Of one server, in one event loop. `endpoints` are answered by others than usual."""
+    """Of one server, in one event loop."""
 
     def __init__(
-        self,
-        storage: Storage,
-        access: Access,
-        *,
-        read_only: bool = False,
-        endpoints: Mapping[tuple[str, str], tuple[str, Handler]] | None = None,
+        self, storage: Storage, access: Access, *, read_only: bool = False, cache: PullThrough | None = None
     ) -> None:
         self.metrics = Metrics()
         self._storage = storage
         self._access = access
         self._read_only = read_only
+        self._cache = cache
         self._limits = Limits()
-        self._endpoints = {**_ENDPOINTS, **(endpoints or {})}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every request."""
@@ -86,7 +83,7 @@ class App:
         finally:
             self.metrics.in_flight -= 1
             self.metrics.received_bytes += request.content.total_bytes
-        answer.headers.update(_EVERYWHERE)
+        answer.headers.update(EVERYWHERE)
         self.metrics.answered(request.method, kind, answer.status, time.monotonic() - began)
         return answer
 
@@ -97,19 +94,23 @@ class App:
         call = Call(request, target, self._storage, partial(self._access.may, user), self._limits)
         if target.kind in ("api", "catalog", "metrics"):
             return await self._answer_plain(call, user)
-        endpoint = self._endpoints.get((target.kind, request.method))
+        endpoint = _ENDPOINTS.get((target.kind, request.method))
         if endpoint is None:
-            raise refusal("UNSUPPORTED", f"{request.method} is nothing that one does here")
+            return _not_allowed(request, [method for kind, method in _ENDPOINTS if kind == target.kind])
         right, handler = endpoint
         self._check_right(user, right, target.repository)
         if self._read_only and right != "pull":
             raise refusal("UNSUPPORTED", "this registry is for reading only")
+        if self._cache and right == "push":
+            raise refusal("UNSUPPORTED", "this registry is a cache of another one: push to that")
+        if self._cache:
+            handler = self._cache.endpoints.get((target.kind, request.method), handler)
         return await handler(call)
 
     async def _answer_plain(self, call: Call, user: str | None) -> web.StreamResponse:
         """What is about no repository."""
         if call.request.method not in ("GET", "HEAD"):
-            raise refusal("UNSUPPORTED", f"{call.request.method} is nothing that one does here")
+            return _not_allowed(call.request, ["GET", "HEAD"])
         if user is None and self._access.asks_for_passwords:
             # Also where anyone may pull something: by this answer clients find out how to say who they are.
             raise refusal("UNAUTHORIZED", "a name and a password are asked for")
@@ -131,3 +132,10 @@ class App:
         with self._storage.state.reading() as cursor:
             totals = records.totals(cursor)
         return self.metrics.text(totals, self._storage.uploads.count())
+
+
+def _not_allowed(request: web.BaseRequest, methods: list[str]) -> web.Response:
+    """RFC 9110, section 15.5.6."""
+    answer = answer_for(refusal("UNSUPPORTED", f"{request.method} is nothing that one does here"))
+    answer.headers["Allow"] = ", ".join(methods)
+    return answer

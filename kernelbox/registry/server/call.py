@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from aiohttp import web
@@ -12,7 +12,10 @@ from kernelbox.oci.value import frozen
 from kernelbox.registry.server.storage import Storage
 from kernelbox.registry.server.target import Target
 
-__all__ = ["Call", "Handler", "Limits", "in_thread"]
+__all__ = ["EVERYWHERE", "Call", "Limits", "in_thread"]
+
+EVERYWHERE = {"Docker-Distribution-API-Version": "registry/2.0", "Server": "kernelbox"}
+"""Headers of every answer."""
 
 _READ_AT_ONCE, _PARSED_AT_ONCE = 16, 1
 """Manifests: a hostile one of 4 MiB takes a hundred when it is parsed."""
@@ -46,9 +49,6 @@ class Call:
     def asked(self, name: str, default: str = "") -> str:
         """A parameter of the URL's query."""
         return str(self.request.query.get(name, default))
-
-
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

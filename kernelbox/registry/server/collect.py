@@ -3,7 +3,7 @@
 What somebody may be about to use is left alone: a blob that no manifest needs is kept for a while after it was
 brought, mounted or asked for (a client that finds it there does not bring it again, and puts its manifest a little
 later), and an upload for a while after something came. A manifest is put in one transaction with the check that all it
-needs is there, and each step here is one transaction too.
+needs is there, and what is forgotten here is forgotten in a transaction before its content goes in another.
 """
 
 from __future__ import annotations
@@ -74,8 +74,7 @@ def _collect_manifests(storage: Storage, before: float) -> tuple[int, int]:
         found = cursor.execute(_KEPT_MANIFESTS, (before,)).fetchall()
         for repository, digest in found:
             records.delete_manifest(cursor, repository, Digest.parse(digest))
-        freed = sum(storage.drop(cursor, Digest.parse(digest)) for _, digest in found)
-    return len(found), freed
+    return len(found), storage.drop(Digest.parse(digest) for _, digest in found)
 
 
 def _collect_blobs(storage: Storage, before: float) -> tuple[int, int]:
@@ -86,7 +85,7 @@ def _collect_blobs(storage: Storage, before: float) -> tuple[int, int]:
             found = cursor.execute(_UNNEEDED_BLOBS, (before, _AT_ONCE)).fetchall()
             for repository, digest in found:
                 records.delete_blob(cursor, repository, Digest.parse(digest))
-            freed += sum(storage.drop(cursor, Digest.parse(digest)) for _, digest in found)
+        freed += storage.drop(Digest.parse(digest) for _, digest in found)
         count += len(found)
         if len(found) < _AT_ONCE:
             return count, freed
@@ -103,11 +102,7 @@ def _collect_uploads(storage: Storage, kept_s: float) -> tuple[int, int]:
 
 def _collect_strays(storage: Storage) -> int:
     """Content that somebody who was killed has brought, and had not yet written down whose it is."""
-    freed = 0
-    for some in _batches(storage.blobs.every()):
-        with storage.state.transaction() as cursor:
-            freed += sum(storage.drop(cursor, digest) for digest in some)
-    return freed
+    return sum(storage.drop(some) for some in _batches(storage.blobs.every()))
 
 
 def _batches(found: Iterator[Digest]) -> Iterator[list[Digest]]:

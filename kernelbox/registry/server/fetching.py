@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 
 from kernelbox.linux.descriptor import Descriptor as File
@@ -45,14 +45,14 @@ class Fetch:
         """`ended` is called when all is here, or nothing more will come."""
         self._task = asyncio.ensure_future(self._loop.run_in_executor(threads, self._fetch))
         self._task.add_done_callback(lambda _: ended())
-        self._task.add_done_callback(lambda _: self._say_more())
+        self._task.add_done_callback(self._end)
 
     async def wait(self) -> None:
         """Until it is all here. Raises what went wrong."""
         assert self._task is not None
         await asyncio.shield(self._task)
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
+    async def pieces(self) -> AsyncIterator[bytes]:
         """From the start, as they come. Raises what went wrong."""
         sent = 0
         self._readers += 1
@@ -87,10 +87,9 @@ class Fetch:
                 for piece in self._source(writer.offset):
                     writer.write(piece)
                     self._tell(writer.offset)
-            # First whose it is, so that it is not collected; until it is there too, nobody is told that it is.
             with self._storage.state.transaction() as cursor:
+                writer.commit()
                 records.add_blob(cursor, self._repository, digest, self.blob.size)
-            writer.commit()
 
     def _tell(self, come: int) -> None:
         self._come = come
@@ -99,6 +98,11 @@ class Fetch:
     def _say_more(self) -> None:
         self._more.set()
         self._more = asyncio.Event()
+
+    def _end(self, task: asyncio.Future[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # is for those who read; where nobody does, nobody needs to know
+        self._say_more()
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:

@@ -16,7 +16,7 @@ from kernelbox.registry.server.call import Call, in_thread
 from kernelbox.registry.server.failures import refusal
 from kernelbox.registry.server.target import digest_of
 
-__all__ = ["catalog", "page_of_referrers", "page_of_tags", "referrers", "tags"]
+__all__ = ["catalog", "page_of_tags", "referrers", "tags", "whole_index"]
 
 _MOST = 5000
 _MOST_BYTES = 1 << 20
@@ -31,9 +31,9 @@ async def tags(call: Call) -> web.StreamResponse:
 
 
 def page_of_tags(call: Call, every: list[str]) -> web.StreamResponse:
-    """Of tags in the order of their bytes."""
-    most = _wanted(call)
-    found = [each for each in every if each > call.asked("last")][: most + 1]
+    """As `tags`, from a list of all of them in their order."""
+    most, after = _wanted(call), call.asked("last")
+    found = [tag for tag in every if tag > after][: most + 1]
     return _page({"name": call.repository, "tags": found[:most]}, call, found[:most], len(found) > most > 0)
 
 
@@ -58,13 +58,18 @@ def _repositories(call: Call, most: int) -> list[str]:
 
 async def referrers(call: Call) -> web.StreamResponse:
     """An index of them; empty for what nobody has heard of."""
-    return page_of_referrers(call, *await in_thread(_referrers, call, digest_of(call.target.reference)))
-
-
-def page_of_referrers(call: Call, shown: list[dict[str, object]], more: bool) -> web.StreamResponse:
-    """Of descriptors, which have been filtered already."""
-    index = {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": shown}
+    shown, more = await in_thread(_referrers, call, digest_of(call.target.reference))
+    index: dict[str, object] = {"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": shown}
     answer = _page(index, call, [str(each["digest"]) for each in shown], more)
+    answer.content_type = media_types.INDEX
+    if call.asked("artifactType"):
+        answer.headers["OCI-Filters-Applied"] = "artifactType"
+    return answer
+
+
+def whole_index(call: Call, entries: list[dict[str, object]]) -> web.StreamResponse:
+    """As `referrers`, of these and no others."""
+    answer = _page({"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": entries}, call, [], False)
     answer.content_type = media_types.INDEX
     if call.asked("artifactType"):
         answer.headers["OCI-Filters-Applied"] = "artifactType"

@@ -8,7 +8,7 @@ from kernelbox.errors import BlobNotFound, InvalidContent
 from kernelbox.oci import manifest as oci
 from kernelbox.oci.digest import Digest
 from kernelbox.registry.server import bodies
-from kernelbox.registry.server.call import Call, in_thread
+from kernelbox.registry.server.call import EVERYWHERE, Call, in_thread
 from kernelbox.registry.server.failures import refusal
 from kernelbox.registry.server.records import ManifestRow
 from kernelbox.registry.server.target import Target, reference_of, tag_of
@@ -17,7 +17,8 @@ __all__ = ["delete", "get", "put"]
 
 _MOST_TAGS = 100
 _SMALL = 1 << 16
-"""Bytes of what is answered from memory, checked once more; what is larger goes from its file to the connection."""
+"""Bytes of what is answered from memory, checked once more; what is larger goes from its file to the connection, in
+pieces of this size: a FileResponse would compare the times of files, and a tag can go back to an older one."""
 
 
 async def get(call: Call) -> web.StreamResponse:
@@ -28,11 +29,25 @@ async def get(call: Call) -> web.StreamResponse:
     if call.request.method == "HEAD":
         return web.Response(headers=headers | {"Content-Length": str(found.size)})
     if found.size > _SMALL:
-        return web.FileResponse(call.storage.blobs.path(found.digest), headers=headers)
+        return await _sent(call, found, headers)
     try:
         return web.Response(body=await in_thread(call.storage.blobs.read, found.digest, _SMALL), headers=headers)
     except (BlobNotFound, InvalidContent) as error:
         raise refusal("MANIFEST_UNKNOWN", f"the manifest {found.digest} is damaged: put it again") from error
+
+
+async def _sent(call: Call, found: ManifestRow, headers: dict[str, str]) -> web.StreamResponse:
+    try:
+        file = await in_thread(call.storage.blobs.open, found.digest)
+    except BlobNotFound as error:
+        raise refusal("MANIFEST_UNKNOWN", f"the manifest {found.digest} was just deleted") from error
+    with file:
+        answer = web.StreamResponse(headers={**EVERYWHERE, **headers, "Content-Length": str(found.size)})
+        await answer.prepare(call.request)
+        while piece := file.read(_SMALL):
+            await answer.write(piece)
+        await answer.write_eof()
+    return answer
 
 
 async def put(call: Call) -> web.StreamResponse:

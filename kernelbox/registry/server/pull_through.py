@@ -1,31 +1,28 @@
 """A cache of another registry: what is asked for comes from there when it is not here, and is kept.
 
-A tag is compared with what the other registry says it stands for; where that cannot be reached, what is here is what
-there is. Blobs are brought only where a manifest that is here names them, which says how long they are. Nothing is
-pushed to a cache.
+A tag is compared each time with what the other registry says it stands for; where that cannot be reached, what is here
+is what there is. Blobs are brought only where a manifest that is here names them, which says how long they are. Nothing
+is pushed to a cache. Whoever may pull from it gets what the user who runs it may pull from there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections import OrderedDict
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
-from kernelbox.errors import BlobNotFound, ImageNotFound, InvalidContent, KernelBoxError, RegistryError
-from kernelbox.linux.descriptor import Closing
+from kernelbox.errors import BlobNotFound, ImageNotFound, KernelBoxError, RegistryError, Unauthorized
 from kernelbox.oci import descriptor
 from kernelbox.oci import manifest as oci
 from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.reference import DEFAULT_REGISTRY, Reference
 from kernelbox.registry.server import blobs, listings, manifests, records
-from kernelbox.registry.server.call import Call, Handler, in_thread
+from kernelbox.registry.server.call import EVERYWHERE, Call, in_thread
 from kernelbox.registry.server.failures import refusal
 from kernelbox.registry.server.fetching import Fetch
 from kernelbox.registry.server.storage import Storage
@@ -37,139 +34,137 @@ if TYPE_CHECKING:
 
 __all__ = ["PullThrough"]
 
-_FRESH_S = 60.0
-"""How long a tag is believed to stand for what it stood for."""
-
 _THREADS = 8
-_BAD_GATEWAY = 502
-_MOST_REMEMBERED = 10_000
+_NOT_REACHED = 502
 T = TypeVar("T")
+_log = logging.getLogger("kernelbox.registry")
 
 
-class PullThrough(Closing):
+class PullThrough:
     """`registry` as names of images have it ("docker.io"); `client` becomes this object's. For one event loop."""
 
     def __init__(self, storage: Storage, client: Client, registry: str) -> None:
         self._storage = storage
         self._client = client
         self._registry = registry
-        self._threads = ThreadPoolExecutor(_THREADS, "kernelbox registry, from afar")
+        self._asking = ThreadPoolExecutor(_THREADS, "kernelbox registry asks")
+        self._fetching = ThreadPoolExecutor(_THREADS, "kernelbox registry fetches")
         self._stop = Stop()
         self._fetches: dict[Digest, Fetch] = {}
-        self._checked: OrderedDict[Reference, float] = OrderedDict()
-
-    def close(self) -> None:
-        """Gives up what is being fetched; what has come of it stays, to be gone on with."""
-        self._stop.set()
-        self._threads.shutdown(cancel_futures=True)
-        self._client.close()
-
-    def endpoints(self) -> dict[tuple[str, str], tuple[str, Handler]]:
-        """What is answered otherwise than by a registry that has everything itself."""
-        return {
-            ("manifest", "GET"): ("pull", self.manifest),
-            ("manifest", "HEAD"): ("pull", self.manifest),
-            ("blob", "GET"): ("pull", self.blob),
-            ("blob", "HEAD"): ("pull", self.has_blob),
-            ("tags", "GET"): ("pull", self.tags),
-            ("referrers", "GET"): ("pull", self.referrers),
+        self.endpoints: dict[tuple[str, str], Callable[[Call], Awaitable[web.StreamResponse]]] = {
+            ("manifest", "GET"): self._manifest,
+            ("manifest", "HEAD"): self._manifest,
+            ("blob", "GET"): self._blob,
+            ("blob", "HEAD"): self._has_blob,
+            ("tags", "GET"): self._tags,
+            ("referrers", "GET"): self._referrers,
         }
 
-    async def manifest(self, call: Call) -> web.StreamResponse:
+    async def end(self) -> None:
+        """Gives up what is being fetched; what has come of it stays, to be gone on with."""
+        self._stop.set()
+        for threads in (self._asking, self._fetching):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        self._client.close()
+
+    async def _manifest(self, call: Call) -> web.StreamResponse:
         """Also for HEAD."""
         wanted = reference_of(call.target.reference)
-        named = self._named(call.repository, wanted)
-        if isinstance(wanted, Digest):
-            if not await in_thread(self._has, call.repository, wanted):
-                await self._afar(self._bring, call.repository, named)
-        elif self._checked.get(named, 0.0) < time.monotonic() - _FRESH_S:
-            await self._compare(call, named)
+        if isinstance(wanted, str):
+            await self._compare(call.repository, wanted)
+        elif not await in_thread(self._has, call.repository, wanted):
+            await self._afar(self._bring, call.repository, self._named(call.repository, wanted))
         return await manifests.get(call)
 
-    async def blob(self, call: Call) -> web.StreamResponse:
+    async def _blob(self, call: Call) -> web.StreamResponse:
         """What is not here yet goes on to the client while it comes; a part of it, when all is here."""
         digest = digest_of(call.target.reference)
-        try:
+        if await in_thread(self._has_content, call.repository, digest):
             return await blobs.get(call)
-        except RegistryError as error:
-            if error.code != "BLOB_UNKNOWN":
-                raise
-        fetch = await self._fetch(call, digest)
+        fetch = await self._fetch(call.repository, digest)
         if "Range" in call.request.headers:
-            await _answered(fetch.wait())
+            await self._answered(fetch.wait())
             return await blobs.get(call)
-        answer = web.StreamResponse(headers={"Content-Type": blobs.KIND, "Docker-Content-Digest": str(digest)})
+        headers = {"Content-Type": blobs.KIND, "Docker-Content-Digest": str(digest)}
+        answer = web.StreamResponse(headers={**EVERYWHERE, **headers})
         answer.content_length = fetch.blob.size
         return await _sent(answer, call.request, fetch)
 
-    async def has_blob(self, call: Call) -> web.StreamResponse:
+    async def _has_blob(self, call: Call) -> web.StreamResponse:
         """For HEAD: nothing is brought."""
         digest = digest_of(call.target.reference)
-        try:
+        if await in_thread(self._has_content, call.repository, digest):
             return await blobs.head(call)
-        except RegistryError as error:
-            if error.code != "BLOB_UNKNOWN":
-                raise
         found = await in_thread(self._described, call.repository, digest)
         headers = {"Docker-Content-Digest": str(digest), "Content-Length": str(found.size), "Accept-Ranges": "bytes"}
         return web.Response(headers=headers, content_type=blobs.KIND)
 
-    async def tags(self, call: Call) -> web.StreamResponse:
+    async def _tags(self, call: Call) -> web.StreamResponse:
         """Those of the other registry; where it cannot be reached, those that are here."""
         named = self._named(call.repository, "latest")
         try:
             found = await self._afar(lambda: sorted(self._client.tags(named)))
         except RegistryError as error:
-            if error.http_status != _BAD_GATEWAY:
+            if error.http_status != _NOT_REACHED:
                 raise
             return await listings.tags(call)
         return listings.page_of_tags(call, found)
 
-    async def referrers(self, call: Call) -> web.StreamResponse:
-        """Those of the other registry, in one page; where it cannot be reached, those that are here."""
-        subject, kind = digest_of(call.target.reference), call.asked("artifactType")
+    async def _referrers(self, call: Call) -> web.StreamResponse:
+        """As `_tags`."""
+        subject = digest_of(call.target.reference)
         named = self._named(call.repository, subject)
         try:
-            found = await self._afar(self._client.referrers, named, subject, kind)
+            found = await self._afar(self._client.referrers, named, subject, call.asked("artifactType"))
         except RegistryError as error:
-            if error.http_status != _BAD_GATEWAY:
+            if error.http_status != _NOT_REACHED:
                 raise
             return await listings.referrers(call)
-        return listings.page_of_referrers(call, [descriptor.written(each) for each in found], False)
+        return listings.whole_index(call, [descriptor.written(each) for each in found])
 
-    async def _compare(self, call: Call, named: Reference) -> None:
+    async def _compare(self, repository: str, tag: str) -> None:
         """Sees to it that the tag stands here for what it stands for there."""
+        named = self._named(repository, tag)
         try:
             found = await self._afar(self._client.resolve, named, self._stop)
-            here = await in_thread(self._tag_here, call.repository, named.tag, found.digest)
-            if not here:
-                await self._afar(self._bring, call.repository, named.with_digest(found.digest), named.tag)
+            if not await in_thread(self._tag_here, repository, tag, found.digest):
+                await self._afar(self._bring, repository, named.with_digest(found.digest), tag)
         except RegistryError as error:
-            if error.http_status == _BAD_GATEWAY and await in_thread(self._has, call.repository, named.tag):
-                return
-            raise
-        self._checked[named] = time.monotonic()
-        while len(self._checked) > _MOST_REMEMBERED:
-            self._checked.popitem(last=False)
+            if error.http_status != _NOT_REACHED or not await in_thread(self._has, repository, tag):
+                raise
+            _log.warning("%s", error)
 
-    async def _fetch(self, call: Call, digest: Digest) -> Fetch:
+    async def _fetch(self, repository: str, digest: Digest) -> Fetch:
         """The one that runs, or a new one."""
-        found = await in_thread(self._described, call.repository, digest)
+        found = await in_thread(self._described, repository, digest)
         if digest not in self._fetches:
-            named = self._named(call.repository, digest)
+            named = self._named(repository, digest)
             fetch = Fetch(
                 self._storage,
-                call.repository,
+                repository,
                 found,
                 lambda offset: self._client.blob(named, found, offset, stop=self._stop),
             )
             self._fetches[digest] = fetch
-            fetch.start(self._threads, lambda: self._fetches.pop(digest, None))
+            fetch.start(self._fetching, lambda: self._fetches.pop(digest, None))
         return self._fetches[digest]
 
     async def _afar(self, function: Callable[..., T], *args: object) -> T:
-        """Asks the other registry. What that refuses becomes a refusal of ours."""
-        return await _answered(asyncio.get_running_loop().run_in_executor(self._threads, function, *args))
+        """Asks the other registry."""
+        return await self._answered(asyncio.get_running_loop().run_in_executor(self._asking, function, *args))
+
+    async def _answered(self, asked: Awaitable[T]) -> T:
+        """What the other registry refuses becomes a refusal of ours."""
+        try:
+            return await asked
+        except ImageNotFound as error:
+            raise refusal("MANIFEST_UNKNOWN", error.message) from error
+        except BlobNotFound as error:
+            raise refusal("BLOB_UNKNOWN", error.message) from error
+        except Unauthorized as error:
+            raise refusal("DENIED", error.message) from error
+        except KernelBoxError as error:
+            raise refusal("UNKNOWN", error.message, status=_NOT_REACHED) from error
 
     def _bring(self, repository: str, named: Reference, *tags: str) -> None:
         raw, media_type = self._client.manifest(named, self._stop)
@@ -181,7 +176,9 @@ class PullThrough(Closing):
         if not self._has(repository, digest):
             return False
         with self._storage.state.transaction() as cursor:
-            records.set_tags(cursor, repository, digest, [tag])
+            found = records.manifest(cursor, repository, tag)
+            if found is None or found.digest != digest:
+                records.set_tags(cursor, repository, digest, [tag])
         return True
 
     def _has(self, repository: str, reference: Digest | str) -> bool:
@@ -189,19 +186,26 @@ class PullThrough(Closing):
             found = records.manifest(cursor, repository, reference)
         return found is not None and self._storage.blobs.has(found.digest)
 
+    def _has_content(self, repository: str, digest: Digest) -> bool:
+        try:
+            self._storage.blob(repository, digest)
+        except RegistryError:
+            return False
+        return True
+
     def _described(self, repository: str, digest: Digest) -> Descriptor:
         """By a manifest that needs it. Raises the refusal BLOB_UNKNOWN."""
         with self._storage.state.reading() as cursor:
             user = records.needing(cursor, repository, digest)
         if user is not None:
             manifest = oci.parse(self._storage.blobs.read(Digest.parse(user), oci.MAX_BYTES))
-            if isinstance(manifest, oci.Manifest):
-                for each in (manifest.config, *manifest.layers):
-                    if each.digest == digest:
-                        return each
+            for each in (manifest.config, *manifest.layers) if isinstance(manifest, oci.Manifest) else ():
+                if each.digest == digest:
+                    return each
         raise refusal("BLOB_UNKNOWN", f"no manifest of {repository} that is here needs {digest}")
 
     def _named(self, repository: str, reference: Digest | str) -> Reference:
+        """There."""
         official = self._registry == DEFAULT_REGISTRY and "/" not in repository
         name = f"library/{repository}" if official else repository
         if isinstance(reference, Digest):
@@ -209,31 +213,16 @@ class PullThrough(Closing):
         return Reference(self._registry, name, reference)
 
 
-async def _answered(asked: Awaitable[T]) -> T:
-    """What the other registry refuses becomes a refusal of ours, with 502 where the fault is over there."""
-    try:
-        return await asked
-    except ImageNotFound as error:
-        raise refusal("MANIFEST_UNKNOWN", error.message) from error
-    except BlobNotFound as error:
-        raise refusal("BLOB_UNKNOWN", error.message) from error
-    except (RegistryError, InvalidContent) as error:
-        raise refusal(
-            "UNKNOWN", f"the registry that this is a cache of: {error.message}", status=_BAD_GATEWAY
-        ) from error
-
-
 async def _sent(answer: web.StreamResponse, request: web.BaseRequest, fetch: Fetch) -> web.StreamResponse:
-    """What goes wrong before the first byte is told; later the connection is broken off, which is all that is left."""
-    async with contextlib.aclosing(fetch.pieces()) as pieces:
-        piece = await _answered(anext(pieces, b""))
-        await answer.prepare(request)
-        try:
-            while piece:
-                await answer.write(piece)
-                piece = await _answered(anext(pieces, b""))
-        except KernelBoxError:
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the blob has not come whole") from None
+    """Where it cannot be sent to its end the connection is broken: the client is to see that something is missing."""
+    await answer.prepare(request)
+    try:
+        async for piece in fetch.pieces():
+            await answer.write(piece)
+        await answer.write_eof()
+    except (KernelBoxError, ConnectionError) as error:
+        if isinstance(error, KernelBoxError):
+            _log.error("could not pass on %s: %s", fetch.blob.digest, error)
+        if request.transport is not None:
+            request.transport.abort()
     return answer

@@ -40,10 +40,10 @@ async def begin(call: Call) -> web.StreamResponse:
     async with _opened(call, name) as upload:
         try:
             await _receive(call, upload, None)
+            await in_thread(call.storage.keep, upload, call.repository, digest)
         except BaseException:  # nobody knows its name, so that nobody could go on with it
             upload.remove()
             raise
-        await in_thread(call.storage.keep, upload, call.repository, digest)
     return _created(call.repository, digest)
 
 

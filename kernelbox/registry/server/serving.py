@@ -48,8 +48,8 @@ _GRACE_S = 10.0
 class Settings:
     """`certificate` and `key` (PEM) make it speak TLS only. `passwords` and `rights` are the files of `Access`.
     `collect_every_s`: how often what nothing needs is collected, 0 for never; `untagged`: manifests without a tag too.
-    `shared` is the folder of the blobs of an engine's store: see `Storage`. `upstream` is the registry that this
-    one is a cache of ("docker.io"): see `PullThrough`."""
+    `shared` is the folder of the blobs of an engine's store: see `Storage`. `cache_of` is another registry: see
+    `PullThrough`."""
 
     certificate: Path | None = None
     key: Path | None = None
@@ -61,7 +61,7 @@ class Settings:
     uploads_kept_s: float = UPLOADS_KEPT_S
     untagged: bool = False
     shared: Path | None = None
-    upstream: str = ""
+    cache_of: str = ""
 
 
 @frozen
@@ -99,7 +99,7 @@ def registry(
     rights: Path | str | None = None,
     certificate: Path | str | None = None,
     key: Path | str | None = None,
-    upstream: str = "",
+    cache_of: str = "",
 ) -> Iterator[Running]:
     """A registry in a thread of this program, for as long as the block lasts; without `storage` in a folder that is
     removed with all that was pushed. The options are those of `Settings`. Raises InvalidOption, RegistryError,
@@ -114,7 +114,7 @@ def registry(
         passwords=_path(passwords),
         rights=_path(rights),
         read_only=read_only,
-        upstream=upstream,
+        cache_of=cache_of,
     )
     with _folder(storage) as folder, _threaded(listen, folder, settings) as running:
         yield running
@@ -148,8 +148,9 @@ def _folder(storage: Path | str | None) -> Iterator[Path]:
         yield Path(storage)
         return
     for left in Path(tempfile.gettempdir()).glob(f"{_THROW_AWAY}*"):
-        if left.stat(follow_symlinks=False).st_uid == os.geteuid():
-            _remove_unheld(left)
+        with contextlib.suppress(FileNotFoundError):
+            if left.lstat().st_uid == os.geteuid():
+                _remove_unheld(left)
     folder, held = _new_folder()
     with held:
         try:
@@ -200,14 +201,12 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
     host, port = _split(listen)
     tls = _tls(settings)
     blobs = Blobs(settings.shared) if settings.shared else None
-    with contextlib.ExitStack() as closed:
-        kept = closed.enter_context(Storage(storage, blobs))
+    with Storage(storage, blobs) as kept:
         with kept.state.reading():
             pass  # what is wrong with the storage is said now
         access = Access(settings.passwords, settings.rights)
-        cache = closed.enter_context(_cache(kept, settings.upstream)) if settings.upstream else None
-        endpoints = cache.endpoints() if cache else None
-        app = App(kept, access, read_only=settings.read_only or cache is not None, endpoints=endpoints)
+        cache = _cache(kept, settings.cache_of)
+        app = App(kept, access, read_only=settings.read_only, cache=cache)
         server = _Bounded(
             app.handle,
             keepalive_timeout=_IDLE_S,
@@ -235,15 +234,19 @@ async def _served(listen: str, storage: Path, settings: Settings) -> AsyncIterat
             with contextlib.suppress(asyncio.CancelledError):
                 await collecting
             await runner.cleanup()
+            if cache:
+                await cache.end()
 
 
-def _cache(storage: Storage, upstream: str) -> PullThrough:
+def _cache(storage: Storage, registry: str) -> PullThrough | None:
     """Raises InvalidOption."""
-    from kernelbox.registry.client import Client  # no other registry needs it
+    if not registry:
+        return None
+    from kernelbox.registry.client import Client
 
-    if not is_registry(upstream):
-        raise InvalidOption(f"{upstream!r} is no registry", hint="a host, and perhaps a port: images.example:5000")
-    return PullThrough(storage, Client(), upstream)
+    if not is_registry(registry):
+        raise InvalidOption(f"{registry[:100]!r} is no registry", hint="a host, and perhaps a port: docker.io")
+    return PullThrough(storage, Client(), registry)
 
 
 def _http_log() -> logging.Logger:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kernelbox.errors import BlobNotFound, InvalidContent
@@ -26,6 +25,7 @@ from kernelbox.registry.server.failures import refusal
 from kernelbox.registry.server.records import ManifestRow
 from kernelbox.registry.server.state import State
 from kernelbox.registry.server.uploads import Upload, Uploads
+from kernelbox.store import held_files
 from kernelbox.store.blobs import Blobs
 
 __all__ = ["Storage"]
@@ -69,9 +69,11 @@ class Storage(Closing):
             raise refusal("DIGEST_INVALID", error.message) from None
         os.fsync(upload.file.fileno())  # here and not while everybody waits for the transaction
         with self.state.transaction() as cursor:
-            self._link_shared(upload, digest)
-            self.blobs.adopt(upload.path, upload.file, digest)
-            upload.taken()
+            if self._linked_shared(digest, upload.offset):
+                upload.remove()
+            else:
+                self.blobs.adopt(upload.path, upload.file, digest)
+                upload.taken()
             records.add_blob(cursor, repository, digest, upload.offset)
 
     def mount(self, repository: str, digest: Digest, sources: Sequence[str]) -> bool:
@@ -96,7 +98,7 @@ class Storage(Closing):
                 raise refusal("UNSUPPORTED", f"the manifest {user} needs this blob", hint="delete the manifest first")
             if not records.delete_blob(cursor, repository, digest):
                 raise refusal("BLOB_UNKNOWN", f"{repository} has no blob {digest}")
-            self.drop(cursor, digest)
+        self.drop([digest])
 
     def put_manifest(
         self, repository: str, digest: Digest, manifest: Manifest | Index, tags: Sequence[str], *, whole: bool = True
@@ -127,13 +129,13 @@ class Storage(Closing):
         with self.state.transaction() as cursor:
             if isinstance(reference, Digest):
                 found = records.delete_manifest(cursor, repository, reference)
-                if found:
-                    self.drop(cursor, reference)
             else:
                 found = records.delete_tag(cursor, repository, reference)
         if not found:
             self.check_repository(repository)
             raise refusal("MANIFEST_UNKNOWN", f"{repository} has no manifest {reference}")
+        if isinstance(reference, Digest):
+            self.drop([reference])
 
     def check_repository(self, repository: str) -> None:
         """Raises the refusal NAME_UNKNOWN."""
@@ -141,11 +143,14 @@ class Storage(Closing):
             if not records.is_repository(cursor, repository):
                 raise refusal("NAME_UNKNOWN", f"there is no repository {repository}")
 
-    def drop(self, cursor: sqlite3.Cursor, digest: Digest) -> int:
-        """Removes content that no repository has any more, and says how many bytes that freed. To be called in the
-        transaction that takes it from the last one: nobody can bring it back meanwhile."""
-        if records.is_needed(cursor, digest):
-            return 0
+    def drop(self, digests: Iterable[Digest]) -> int:
+        """Removes of this content what no repository has any more, and says how many bytes that freed. In a transaction
+        of its own, so that nobody brings it back meanwhile, and after the one that took it from the last repository:
+        whoever is killed in between leaves content without a name, and never a name without its content."""
+        with self.state.transaction() as cursor:
+            return sum(self._remove(digest) for digest in digests if not records.is_needed(cursor, digest))
+
+    def _remove(self, digest: Digest) -> int:
         try:
             size = self.blobs.size(digest)
         except BlobNotFound:
@@ -153,11 +158,16 @@ class Storage(Closing):
         self.blobs.remove(digest)
         return size
 
-    def _link_shared(self, upload: Upload, digest: Digest) -> None:
-        """Where an engine's store has the same content, the upload's name becomes one of that file."""
-        if self._shared is None or not self._shared.has(digest):
-            return
-        fresh = upload.path.with_name(f"{secrets.token_hex(16)}.shared")
-        with contextlib.suppress(OSError):  # of another file system, or without links: then it is here twice
-            os.link(self._shared.path(digest), fresh)
-            os.rename(fresh, upload.path)
+    def _linked_shared(self, digest: Digest, size: int) -> bool:
+        """Whether an engine's store has the same content, and that file has a second name here now."""
+        with contextlib.suppress(OSError, BlobNotFound):  # of another file system, or without links: then it is twice
+            if self._shared is not None and self._shared.size(digest) == size:
+                place, fresh = self.blobs.path(digest), self.blobs.folder / "new" / secrets.token_hex(16)
+                for folder in (place.parent, fresh.parent):
+                    held_files.make_folder(folder)
+                os.link(self._shared.path(digest), fresh)
+                os.rename(fresh, place)
+                fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are the same file already
+                held_files.sync_folder(place.parent)
+                return True
+        return False

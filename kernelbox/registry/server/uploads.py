@@ -10,6 +10,8 @@ end.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -74,14 +76,10 @@ class Uploads:
             return None
         path = self._path(name, repository)
         try:
-            if not path.is_file():
-                return None
-            file = held_files.hold(path, wait=False)
+            file = _held(path)
         except OSError as error:
             raise held_files.disk_error(f"open an upload in {self._folder}", error) from error
-        if file is None:
-            raise Busy
-        return Upload(self, name, path, file)
+        return Upload(self, name, path, file) if file is not None else None
 
     def size(self, name: str, repository: str) -> int | None:
         """How much of it has come; None where there is none of this name."""
@@ -116,6 +114,24 @@ class Uploads:
 
     def _path(self, name: str, repository: str) -> Path:
         return self._folder / f"{name}.{hashlib.sha256(repository.encode()).hexdigest()[:16]}"
+
+
+def _held(path: Path) -> Descriptor | None:
+    """The file, locked; None where there is none, and none is made. Raises Busy, OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        file = Descriptor(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
+                return file
+        except BlockingIOError:
+            file.close()
+            raise Busy from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # somebody has finished it between our open and our lock
+    return None
 
 
 class Upload(Closing):

@@ -183,19 +183,25 @@ class ClearWorkshop(Step):
 
 @frozen
 class Attach(Step):
-    """The detached mount `source` at `target` beneath the container's root; a missing target is made."""
+    """The detached mount `source` at `target` beneath the container's root; a missing target is made, by `owner`.
+
+    `in_workshop`: the root is attached there."""
 
     syscall: ClassVar[str] = "openat2 move_mount"
     source: str
     target: str
     title: str
     kind: int = FOLDER
+    owner: tuple[int, int] = (0, 0)
+    in_workshop: bool = False
 
     def describe(self) -> str:
         return f"{self.title} on {self.target}"
 
     def encode(self, out: Encoder) -> None:
-        out.add(lib.KB_OP_ATTACH, self.kind, at=self.source, second=ROOT, text=(out.string(self.target),))
+        flags = IN_WORKSHOP if self.in_workshop else 0
+        numbers = (self.kind, *self.owner)
+        out.add(lib.KB_OP_ATTACH, *numbers, at=self.source, second=ROOT, text=(out.string(self.target),), flags=flags)
 
 
 @frozen

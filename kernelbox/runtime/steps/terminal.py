@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from kernelbox.native import lib
 from kernelbox.oci.value import frozen
-from kernelbox.runtime.encoder import MAY_FAIL, Encoder
+from kernelbox.runtime.encoder import MAY_FAIL, NONE, Encoder
 from kernelbox.runtime.steps.base import Step
 
 __all__ = ["OpenTerminal", "OpenTerminalInside"]
@@ -16,23 +16,28 @@ _SAME = (1 << 32) - 1
 
 @frozen
 class OpenTerminalInside(Step):
-    """A new terminal for a container that runs, of the devpts below its `root`: by no link, whatever lies there."""
+    """A new terminal for a container that runs, of the devpts below its `root`: by no link, whatever lies there.
 
-    syscall: ClassVar[str] = "openat2 ioctl"
+    A child of the monitor looks: a file system there may be one that never answers. One that cannot even be killed
+    costs the container its life, that is its first `process` and all that is in its v2 `group`."""
+
+    syscall: ClassVar[str] = "clone3 openat2 ioctl"
     root: str
+    process: str
     master: str
     slave: str
     owner: int
     size: tuple[int, int] = (0, 0)
+    group: str = NONE
 
     def describe(self) -> str:
         return "open a terminal of the container"
 
     def encode(self, out: Encoder) -> None:
-        resolve = lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_SYMLINKS
+        numbers = (*self.size, out.slot(self.group) + 1)
         text = (out.string("dev/pts/ptmx"),)
-        out.add(lib.KB_OP_OPEN, lib.O_RDWR | lib.O_NOCTTY, 0, resolve, at=self.root, to=self.master, text=text)
-        out.add(lib.KB_OP_PTY_PEER, *self.size, at=self.master, to=self.slave)
+        process, master, slave = self.process, self.master, self.slave
+        out.add(lib.KB_OP_PTY_INSIDE, *numbers, at=self.root, second=process, third=master, to=slave, text=text)
         out.add(lib.KB_OP_CHOWN, self.owner, _SAME, at=self.slave, text=(out.string(""),), flags=MAY_FAIL)
 
 

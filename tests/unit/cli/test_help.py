@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from kernelbox import __version__
-from kernelbox.cli import image_table, registry_table, volume_table
+from kernelbox.cli import image_table, registry_table, system_table, volume_table
 from kernelbox.cli.app import VERBS, app
 from kernelbox.cli.verb_names import GROUPS, IN_CONTAINER, LAUNCHING, SHORT_IMAGES
 from kernelbox.cli.verb_table import VERBS as VERBS_OF_TABLE
@@ -58,6 +58,7 @@ def test_version() -> None:
         *volume_table.VERBS.values(),
         *image_table.VERBS.values(),
         *registry_table.VERBS.values(),
+        *system_table.VERBS.values(),
     ],
     ids=lambda verb: verb.usage,
 )
@@ -78,7 +79,12 @@ def test_help_names_the_verbs_that_there_are() -> None:
 
 @pytest.mark.parametrize(
     ("group", "table"),
-    [("volume", volume_table.VERBS), ("image", image_table.VERBS), ("registry", registry_table.VERBS)],
+    [
+        ("volume", volume_table.VERBS),
+        ("image", image_table.VERBS),
+        ("registry", registry_table.VERBS),
+        ("system", system_table.VERBS),
+    ],
 )
 def test_help_of_a_group_names_its_verbs(group: str, table: dict[str, Verb]) -> None:
     assert set(table) == set(GROUPS[group])

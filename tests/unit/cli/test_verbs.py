@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from kernelbox.cli import main
 from kernelbox.cli.verb_table import VERBS
 from kernelbox.cli.verbs import Given, for_each, read
 from kernelbox.errors import ContainerNotFound, InvalidOption
@@ -103,3 +104,23 @@ def test_a_fault_is_not_taken_for_a_failure(at_once: bool) -> None:
 
     with pytest.raises(ZeroDivisionError):
         for_each(["one", "two"], act, at_once=at_once)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("start -x web", "kernelbox start --help lists the options"),
+        ("volume ls --nonsense", "kernelbox volume ls --help lists the options"),
+        ("exec --nonsense web true", "kernelbox exec --help lists the options"),
+        ("start --atach web", "did you mean '--attach'?"),
+    ],
+)
+def test_the_way_to_the_options_that_there_are(words: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 125
+    assert capsys.readouterr().err.splitlines()[1] == f"  hint: {hint}"
+
+
+@pytest.mark.parametrize("verb", ["exec", "attach", "ps"])
+def test_help_has_a_short_name_where_no_host_name_has_it(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "-h"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: kernelbox {verb} ")

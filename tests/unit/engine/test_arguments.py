@@ -40,6 +40,9 @@ def test_dockers_rules(line: str, values: dict[str, object], rest: str) -> None:
     ("line", "message"),
     [
         ("--memroy 1 host", "unknown option '--memroy' (hint: did you mean '--memory'?)"),
+        ("--cpuss 1 host", "unknown option '--cpuss' (hint: did you mean '--cpus'?)"),
+        ("--gpus all host", "unknown option '--gpus' (hint: the devices of a graphics card are given one by one"),
+        ("-p 80:80 host", "unknown option '-p' (hint: ports are not published"),
         ("-tx host", "unknown option '-x' in '-tx'"),
         ("-x", "unknown option '-x'"),
         ("--memory", "the option --memory needs a value"),

@@ -11,6 +11,7 @@ import layer_forms
 import pytest
 from hostile_layers import GROUPS, corpus
 from hypothesis import given, settings
+from layer_archives import Archive
 
 pytestmark = pytest.mark.root
 
@@ -31,6 +32,28 @@ def test_both_forms_are_alike(members: list[tarfile.TarInfo]) -> None:
             del members[one.entries - 1]
         assert one.outcome == 0
         assert layer_forms.in_folder(folder / f"tree{trial}") == layer_forms.in_image(folder / "image")
+
+
+THROUGH_LINKS = {
+    "by another way, later": Archive().add("a/b/x").symlink("c", "a").folder("c/b", 0o711, mtime=5),
+    "by another way, earlier": Archive()
+    .folder("a")
+    .symlink("c", "a")
+    .folder("c/b", 0o711, mtime=5)
+    .folder("a/b", 0o750),
+    "by a way that is cut": Archive().folder("a").symlink("c", "a").folder("c/b", 0o711, mtime=5).add("c", b"1"),
+    "implied, by a way that is cut": Archive().folder("a").symlink("c", "a").add("c/b/x", mtime=5).add("c", b"1"),
+}
+
+
+@pytest.mark.parametrize("archive", THROUGH_LINKS.values(), ids=THROUGH_LINKS)
+def test_folders_that_are_reached_through_links(tmp_path: Path, archive: Archive) -> None:
+    (tmp_path / "layer.tar").write_bytes(bytes(archive))
+    assert layer_forms.write_tree(tmp_path / "layer.tar", tmp_path / "tree").outcome == 0
+    assert layer_forms.write_erofs(tmp_path / "layer.tar", tmp_path / "image").outcome == 0
+    found = layer_forms.in_folder(tmp_path / "tree")
+    assert found == layer_forms.in_image(tmp_path / "image")
+    assert found[b"a/b"].mode & 0o777 in (0o711, 0o750, 0o755)
 
 
 @pytest.mark.parametrize("group", GROUPS)

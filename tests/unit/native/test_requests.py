@@ -145,6 +145,13 @@ def test_texts_of_the_last_part_lie_in_its_part_of_the_text(confined: ConfinedMo
     assert outcome(confined, replace(TRUE, after=[last], head={"last_text": 1}))[0] == lib.KB_EXITED
 
 
+def test_words_lie_in_what_is_kept_of_the_text(confined: ConfinedMonitor) -> None:
+    fits = {"last_text": 5, "words": 5, "words_size": 3}
+    for wrong in ({"words": 4}, {"words_size": 100}, {"words_size": 2**32 - 1}, {"words": 2**32 - 1}, {"words": 0}):
+        assert outcome(confined, replace(TRUE, head=fits | wrong)) == INVALID, wrong
+    assert outcome(confined, replace(TRUE, head=fits))[0] == lib.KB_EXITED
+
+
 def test_two_programs_in_one_plan(confined: ConfinedMonitor) -> None:
     assert outcome(confined, replace(TRUE, inside=[*TRUE.inside, *TRUE.inside])) == INVALID
 

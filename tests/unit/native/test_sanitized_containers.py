@@ -59,6 +59,16 @@ def test_many_at_once(box: Engine, image: str) -> None:
     assert [job.wait(30).stdout for job in jobs] == [f"{n}\n" for n in range(20)]
 
 
+def test_kept_ones_beside_each_other(box: Engine, image: str) -> None:
+    one = box.containers.run(image, ["sleep", "infinity"], name="one", ipc="shareable")
+    assert one.exec(["tty"], tty=True).stdout == "/dev/pts/0\r\n"
+    two = box.containers.run(image, ["sh", "-c", "echo x > /dev/shm/file"], ipc="container:one")
+    assert two.wait() == 0
+    assert one.exec(["cat", "/dev/shm/file"]).stdout == "x\n"
+    for container in (one, two):
+        container.remove(force=True)
+
+
 def test_a_deep_tree_and_many_files(box: Engine, image: str) -> None:
     script = "cd /tmp; mkdir a; for i in $(seq 200); do mkdir b && mv a b/a && mv b a && touch a/$i || exit 1; done"
     assert box.run(image, ["sh", "-c", script]).exit_code == 0

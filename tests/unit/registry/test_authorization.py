@@ -119,7 +119,7 @@ def test_a_storm_of_401_ends() -> None:
             tags(asker, server.address)
         assert len(server.received) == 4  # the first look, the request twice, one token
     assert caught.value.http_status == 401
-    assert "kernelbox login" in str(caught.value)
+    assert f"log in: kernelbox login {server.address}" in str(caught.value)
     assert waits.seconds == []
 
 
@@ -296,6 +296,21 @@ def test_what_is_encrypted_stays_so(tmp_path: Path) -> None:
             with client(settings) as asker, pytest.raises(RegistryError, match="not encrypted"):
                 tags(asker, server.address)
         assert plain.received == []
+
+
+def test_those_to_whom_a_registry_sends_us_on_have_certificates_of_their_own(tmp_path: Path) -> None:
+    context, authority = server_context(tmp_path)
+    with scripted(lambda received: TAGS, context) as second:
+
+        def script(received: Received) -> Answer:
+            elsewhere = {"Location": f"https://{second.address}/"}
+            return Answer(200 if received.path == "/v2/" else 302, headers=elsewhere)
+
+        with scripted(script) as first:
+            with client() as asker, pytest.raises(RegistryError, match="could not show"):
+                tags(asker, first.address)
+            with client({second.address: RegistrySettings(ca=str(authority))}) as asker:
+                assert tags(asker, first.address) == ["1"]
 
 
 def test_a_registry_of_this_machine_may_be_encrypted(tmp_path: Path) -> None:

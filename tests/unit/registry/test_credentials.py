@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.registry.scripted import Answer, Received, scripted
 
-from kernelbox.errors import InvalidContent, RegistryError
+from kernelbox.errors import InvalidContent, RegistryError, Unauthorized
 from kernelbox.oci import reference
 from kernelbox.registry import credential_helper, login
+from kernelbox.registry.configuration import Configuration
 from kernelbox.registry.credentials import Credentials, Keyring, config_path, encoded, same_registry
 
 HELPER = """#!{python}
@@ -259,6 +261,20 @@ def test_login_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RegistryError, match="could not write"):
         login.keep("a.example", Credentials("me", "p"), tmp_path / "file" / "config.json")
+
+
+def test_only_who_is_let_in_is_kept(tmp_path: Path) -> None:
+    def script(received: Received) -> Answer:
+        known = received.headers.get("authorization") == f"Basic {auth('me', 'right')}"
+        return Answer(200 if known else 401, headers={"WWW-Authenticate": "Basic"})
+
+    path = tmp_path / "config.json"
+    with scripted(script) as server:
+        with pytest.raises(Unauthorized):
+            login.login(server.address, Credentials("me", "wrong"), Configuration(), path)
+        assert not path.exists()
+        assert login.login(server.address, Credentials("me", "right"), Configuration(), path) == str(path)
+        assert Keyring(path).of(server.address) == Credentials("me", "right")
 
 
 def test_logins_at_once_take_turns(tmp_path: Path) -> None:

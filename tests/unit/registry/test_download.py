@@ -35,14 +35,16 @@ class Honest:
 
     cuts: list[int] = field(default_factory=list)
     ranges: bool = True
+    content: bytes = CONTENT
 
     def __call__(self, received: Received) -> Answer:
         if received.path == "/v2/":
             return Answer()
         begin = begin_of(received) if self.ranges else 0
         cut = self.cuts.pop(0) if self.cuts else None
-        said = {"Content-Range": f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}"} if begin else {}
-        return Answer(206 if begin else 200, CONTENT[begin:], said, cut=cut)
+        last = len(self.content) - 1
+        said = {"Content-Range": f"bytes {begin}-{last}/{last + 1}"} if begin else {}
+        return Answer(206 if begin else 200, self.content[begin:], said, cut=cut)
 
 
 def fetch(asker: Client, server: Scripted, layer: Descriptor = LAYER, offset: int = 0) -> bytes:
@@ -65,15 +67,17 @@ def test_what_is_there_already_is_not_asked_for() -> None:
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_connection_that_breaks_at_every_byte(ranges: bool) -> None:
-    registry = Honest(ranges=ranges)
+    content = CONTENT[:200]
+    layer = Descriptor(LAYER.media_type, Digest.of(content), len(content))
+    registry = Honest(ranges=ranges, content=content)
     waits = Waits()
     with scripted(registry) as server, client(waits=waits) as asker:
-        for cut in range(len(CONTENT)):
+        for cut in range(len(content)):
             registry.cuts = [cut]
-            assert fetch(asker, server) == CONTENT
-        asked = [begin_of(each) for each in server.said("GET", str(LAYER.digest))]
-    assert asked == [each for cut in range(len(CONTENT)) for each in (0, cut)]
-    assert len(waits.seconds) == len(CONTENT)
+            assert fetch(asker, server, layer) == content
+        asked = [begin_of(each) for each in server.said("GET", str(layer.digest))]
+    assert asked == [each for cut in range(len(content)) for each in (0, cut)]
+    assert len(waits.seconds) == len(content)
 
 
 def test_a_connection_that_breaks_again_and_again() -> None:

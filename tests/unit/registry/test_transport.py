@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.registry.certificates import server_context
 from unit.registry.scripted import Answer, Received, scripted
 
-from kernelbox.errors import RegistryError
+from kernelbox.errors import InvalidOption, RegistryError
 from kernelbox.registry.pace import Pace, PacedReader
 from kernelbox.registry.retry import Passing
 from kernelbox.registry.stop import Stop
@@ -158,6 +158,7 @@ def test_a_body_that_breaks_off_may_pass(transport: Transport, raw: bytes) -> No
         response.read(1 << 20)
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_answer_or_an_error(raw: bytes) -> None:
     transport = Transport(SHORT)
@@ -187,6 +188,15 @@ def test_a_server_that_falls_silent_is_left(transport: Transport, answer: Answer
         transport.send(Request("GET", f"http://{server.address}/")) as response,
     ):
         response.read(100)
+
+
+def test_a_server_that_takes_nothing_is_left() -> None:
+    transport = Transport(Timeouts(connect=0.2, read=5))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        with pytest.raises(Passing, match="does not answer in time"):
+            transport.send(Request("PUT", url, body=File(bytes(64 << 20))))
+    transport.close()
 
 
 class Drops(io.RawIOBase):
@@ -271,7 +281,10 @@ def test_a_certificate_is_checked_unless_that_is_not_wanted(transport: Transport
     context, authority = server_context(tmp_path)
     with scripted(lambda received: Answer(body=b"x"), context) as server:
         url = f"https://{server.address}/"
-        with pytest.raises(RegistryError, match="could not show that it is who it says it is") as caught:
+        with pytest.raises(
+            RegistryError,
+            match=r"could not show that it is who it says it is: .*unable to get local issuer certificate",
+        ) as caught:
             transport.send(Request("GET", url, {"Authorization": "Basic secret"}))
         assert not isinstance(caught.value, Passing)
         assert server.received == []
@@ -286,6 +299,11 @@ def test_a_certificate_of_somebody_else(transport: Transport, tmp_path: Path) ->
         with pytest.raises(RegistryError, match="could not show"):
             transport.send(Request("GET", f"https://{server.address}/", trust=str(authority)))
         assert server.received == []
+
+
+def test_certificates_that_are_not_there(transport: Transport) -> None:
+    with pytest.raises(InvalidOption, match="there are no certificates at /nowhere"):
+        transport.send(Request("GET", "https://127.0.0.1:1/", trust="/nowhere.pem"))
 
 
 def test_authorities_of_the_environment(transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

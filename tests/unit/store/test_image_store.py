@@ -9,9 +9,11 @@ from pathlib import Path
 
 import ordinary_user
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from unit.store.images_made import ALONE, APP, BASE, TOOL, Made, container, kept, of, whole
 
-from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidOption
+from kernelbox.errors import BlobNotFound, Conflict, ImageNotFound, InvalidContent, InvalidOption
 from kernelbox.oci import reference
 from kernelbox.oci.manifest import Index
 from kernelbox.store.image_store import ImageStore
@@ -53,6 +55,17 @@ def test_added_and_found(images: ImageStore) -> None:
     ):
         with pytest.raises(ImageNotFound, match="no such image: "):
             images.find(text)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=80) | st.from_regex(r"(sha256:)?[0-9a-f]{0,64}", fullmatch=True))
+def test_whatever_is_asked_for_has_an_answer(images: ImageStore, text: str) -> None:
+    if not images.every():
+        APP.added_to(images, "web:1")
+    try:
+        assert images.find(text).id == APP.id
+    except (ImageNotFound, InvalidOption):
+        assert not APP.id.removeprefix("sha256:").startswith(text or "-")
 
 
 def test_by_its_digest(images: ImageStore) -> None:
@@ -122,6 +135,20 @@ def test_what_an_image_needs_has_to_be_there(images: ImageStore, missing: str) -
     if missing == "blob":
         record = images.add_image(APP.document, APP.manifest, layers, whole=False)
         assert images.layers_of(record) == layers, "but need not, if it can be made again"
+
+
+def test_what_has_changed_on_the_disk_is_seen(images: ImageStore) -> None:
+    record = APP.added_to(images, "web")
+    for made in (APP.document, APP.manifest):
+        path = images.blobs.path(made.digest)
+        path.write_bytes(made.raw.replace(b"sha256", b"sha512", 1))
+        with pytest.raises(InvalidContent, match="is damaged: it should be"):
+            images.document_of(record) if made is APP.document else images.manifest_of(record)
+    images.layers.remove(APP.chain[1])
+    with pytest.raises(BlobNotFound, match=f"no such layer in the store: {APP.chain[1]}"):
+        images.layers_of(record)
+    APP.added_to(images)
+    assert APP.is_whole_in(images), "what comes again mends it"
 
 
 def test_the_layers_have_to_be_its_own(images: ImageStore) -> None:
@@ -194,12 +221,15 @@ def test_what_a_container_has_stays(images: ImageStore, state: StateFile) -> Non
     with pytest.raises(ImageNotFound):
         images.find(APP.id)
     assert images.every() == []
+    assert images.of_container(APP.id).names == ()
     assert kept(images) == of(APP), "the container still has it"
     images.collect()
     assert kept(images) == of(APP)
     state.remove(one.id)
     images.collect()
     assert kept(images) == (set(), set())
+    with pytest.raises(ImageNotFound):
+        images.of_container(APP.id)
 
 
 def test_what_was_forgotten_comes_again(images: ImageStore, state: StateFile) -> None:
@@ -245,6 +275,9 @@ def test_who_holds_an_image_keeps_it(images: ImageStore, paths: StorePaths) -> N
     assert images.prune().deleted == (APP.id,)
     with pytest.raises(ImageNotFound):
         images.hold(APP.id)
+    for text in ("", "sha256:../../../x", "web"):
+        with pytest.raises(InvalidContent, match="is no digest"):
+            images.hold(text)
 
 
 def test_who_holds_and_who_removes_at_once(images: ImageStore, paths: StorePaths) -> None:
@@ -284,6 +317,12 @@ def test_prune(images: ImageStore, state: StateFile) -> None:
     assert (pruned.deleted, pruned.untagged) == ((BASE.id,), whole("base"))
     assert [each.id for each in images.every()] == [ALONE.id]
     assert kept(images) == of(ALONE)
+    with images.blobs.partial(TOOL.contents[0].digest) as broken_off:
+        broken_off.write(b"half")
+    images.collect()
+    assert [path.name for path in images.blobs.folder.glob("partial/*")]
+    images.prune()
+    assert not list(images.blobs.folder.glob("partial/*"))
 
 
 def test_events(images: ImageStore, state: StateFile) -> None:
