@@ -173,7 +173,7 @@ def _mounted_root(container: Container, mounts: bool) -> tuple[int, Config]:
         if mounts:
             fill_kept(box, record)  # as a start would, which finds nothing to do then
         prepared, _, descriptors = starting.prepared(box, record, options, undo)
-        places = _places(container, options) if mounts else frozenset()
+        places = _places(container, options, prepared.config) if mounts else frozenset()
         plan = files_plan(prepared.config, prepared.target, places)
         given = dict(zip(prepared.encoded.names, descriptors, strict=True))
         try:
@@ -184,13 +184,16 @@ def _mounted_root(container: Container, mounts: bool) -> tuple[int, Config]:
         return root, prepared.config
 
 
-def _places(container: Container, options: RunOptions) -> frozenset[str]:
-    """Where it has volumes and what it binds of the machine."""
-    image = container.box.images.get(container.record.image, options.platform)
-    if image.bundle:
-        return frozenset(mount.destination for mount in image.bundle.mounts)
+_NOT_ASKED_FOR = frozenset(["/proc", "/sys", "/sys/fs/cgroup", "/dev/shm", "/dev/mqueue", INIT.destination])
+"""What is bound into a container that shares the machine's namespaces, or that has an init."""
+
+
+def _places(container: Container, options: RunOptions, config: Config) -> frozenset[str]:
+    """Where it has volumes and what it binds of the machine, but for what belongs to its being started."""
     placed, _ = place_kept(container.box, container.record, options)
-    return frozenset(mount.destination for mount in (*image.mounts, *placed.volumes, *placed.mounts))
+    asked = {mount.destination for mount in (*placed.volumes, *placed.mounts)}
+    every = (mount.destination for mount in config.mounts)
+    return frozenset(each for each in every if each in asked or each not in _NOT_ASKED_FOR)
 
 
 def _shift(container: Container, config: Config) -> IdShift | None:

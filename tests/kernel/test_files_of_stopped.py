@@ -172,3 +172,15 @@ def test_other_ids(box: Engine, image: str) -> None:
     assert entries(container, "/v/file") == {"file": (7, b"x\n")}
     with pytest.raises(NotFound):
         container.stat("/v/nosuch")
+
+
+def test_what_belongs_to_a_start_is_not_there(box: Engine, image: str) -> None:
+    """But for what was asked for: the machine's processes are no files of a container's."""
+    options = {"pid": "host", "ipc": "host", "cgroupns": "host", "network": "host", "init": True}
+    container = finished(box, image, "touch /dev/shm/of-the-test; rm /dev/shm/of-the-test", **options)
+    for path in ("/proc/1", "/sys/kernel", "/dev/shm"):
+        with pytest.raises(NotFound):
+            container.stat(path)
+    asked = finished(box, image, "true", volumes=["/sys:/sys:ro", "/dev/null:/null"], pid="host")
+    assert asked.stat("/sys/kernel").is_folder
+    assert asked.stat("/null").is_device

@@ -13,7 +13,6 @@ import pytest
 from kernelbox import Engine
 from kernelbox.engine.image import Image
 from kernelbox.errors import InvalidOption
-from kernelbox.oci.platform import Platform
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
@@ -39,15 +38,15 @@ def wanting(
     (root / "absolute").symlink_to(victim)
     (root / "dots").symlink_to("../victim")
     (root / "chain").symlink_to("absolute")
-    found = engine.images.get
+    found = engine.images._get
 
     def make(*places: str) -> str:
-        def get(name: str, platform: Platform | None = None) -> Image:
-            image = found(name, platform)
+        def get(name: str) -> Image:
+            image = found(name)
             config = dataclasses.replace(image.config, volumes={place: {} for place in places})
             return dataclasses.replace(image, config=config)
 
-        monkeypatch.setattr(engine.images, "get", get)
+        monkeypatch.setattr(engine.images, "_get", get)
         return f"dir:{root}"
 
     return make

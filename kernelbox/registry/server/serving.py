@@ -132,13 +132,23 @@ def _threaded(listen: str, folder: Path, settings: Settings) -> Iterator[Running
     )
     thread.start()
     try:
-        running, end = began.result()
+        try:
+            running, end = began.result()
+        except BaseException:
+            began.add_done_callback(_end_begun)
+            raise
         try:
             yield running
         finally:
             end()
     finally:
         thread.join()
+
+
+def _end_begun(began: Future[tuple[Running, Callable[[], object]]]) -> None:
+    """For a server whose caller was interrupted while it began."""
+    if not began.exception():
+        began.result()[1]()
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def test_logins_that_make_no_sense(
 
 def test_searching_where_there_is_a_search() -> None:
     results = [
-        {"name": "lab/tool", "description": "A tool.\nOf many uses, of which there are more than fit", "star_count": 7},
+        {"name": "lab/tool", "description": "A tool.\nIts uses are many, and their list will not fit", "star_count": 7},
         {"name": "tool", "description": "\x1b[31mred", "star_count": 3, "is_official": True},
     ]
 
@@ -213,11 +213,11 @@ def test_searching_where_there_is_a_search() -> None:
         where = f"{server.address}/tool"
         lines = printed("search", where).splitlines()
         assert [line.split()[0] for line in lines] == ["NAME", f"{server.address}/lab/tool", f"{server.address}/tool"]
-        assert "A tool. Of many uses, of which there are mor…" in lines[1]
+        assert "A tool. Its uses are many, and their list wi…" in lines[1]
         assert lines[2].split()[1:] == ["[31mred", "3", "[OK]"]
         assert printed("search", "--format", "{{.Name}} {{.StarCount}}", "--filter", "stars=5", where).endswith(" 7\n")
         assert printed("search", "--format", "{{.StarCount}}", "-f", "is-official=true", where) == "3\n"
-        assert "more than fit" in printed("search", "--no-trunc", where)
+        assert "will not fit" in printed("search", "--no-trunc", where)
 
 
 def test_searching_the_names_of_a_registry(reg: Running) -> None:

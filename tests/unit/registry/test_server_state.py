@@ -4,6 +4,7 @@ throw-away registry keeps nothing."""
 from __future__ import annotations
 
 import re
+import signal
 import sqlite3
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from registry_requests import CONFIG, LAYER, ask
 import kernelbox
 from kernelbox.errors import StoreError
 from kernelbox.oci.digest import Digest
+from kernelbox.registry.server import serving
 from kernelbox.registry.server.serving import registry
 
 HERE = "/v2/lab/tool"
@@ -108,6 +110,19 @@ def test_storage_that_is_damaged_or_newer_is_said_to_be_so(tmp_path: Path) -> No
     connection.close()
     with pytest.raises(StoreError, match="of a newer kernelbox"), registry(tmp_path):
         pass
+
+
+def test_an_interrupt_while_it_begins_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whoever_waits, split = threading.get_ident(), serving._split
+
+    def interrupting(listen: str) -> tuple[str, int]:
+        signal.pthread_kill(whoever_waits, signal.SIGINT)
+        return split(listen)
+
+    monkeypatch.setattr(serving, "_split", interrupting)
+    with pytest.raises(KeyboardInterrupt), registry(tmp_path):
+        pass
+    assert "kernelbox registry" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_throw_away_registry_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
