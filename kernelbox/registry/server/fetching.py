@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
 
 from kernelbox.linux.descriptor import Descriptor as File
@@ -52,7 +52,7 @@ class Fetch:
         assert self._task is not None
         await asyncio.shield(self._task)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """From the start, as they come. Raises what went wrong."""
         sent = 0
         self._readers += 1

@@ -8,6 +8,7 @@ is pushed to a cache. Whoever may pull from it gets what the user who runs it ma
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -217,8 +218,9 @@ async def _sent(answer: web.StreamResponse, request: web.BaseRequest, fetch: Fet
     """Where it cannot be sent to its end the connection is broken: the client is to see that something is missing."""
     await answer.prepare(request)
     try:
-        async for piece in fetch.pieces():
-            await answer.write(piece)
+        async with contextlib.aclosing(fetch.pieces()) as pieces:
+            async for piece in pieces:
+                await answer.write(piece)
         await answer.write_eof()
     except (KernelBoxError, ConnectionError) as error:
         if isinstance(error, KernelBoxError):
