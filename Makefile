@@ -26,9 +26,10 @@ test-v2: $(VENV)/.system-test $(VENV)/.ready ## run the suite in a virtual machi
 check: $(VENV)/.ready ## run only the linters, mypy and the floors
 	$(BIN)/python -m pytest tests/floors tests/style $(ARGS)
 
-bench: $(VENV)/.system-bench $(VENV)/.ready ## measure starts, and containers that are kept, against every engine that is installed
+bench: $(VENV)/.system-bench $(VENV)/.ready ## measure starts, kept containers and images against every engine that is installed
 	$(BIN)/python benchmarks/start_latency.py $(ARGS)
 	$(BIN)/python benchmarks/lifecycle.py $(LIFE)
+	$(BIN)/python benchmarks/images.py $(IMAGES)
 
 lab: $(VENV)/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
