@@ -97,10 +97,11 @@ class Lives:
 @pytest.fixture
 def lives() -> Iterator[Lives]:
     command = [sys.executable, "-c", LIVES]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as process:
         yield Lives(process)
-        assert process.stdin is not None
-        process.stdin.close()
+        os.killpg(process.pid, 9)  # also a life that a test which failed has left
 
 
 State = Mapping[str, object]

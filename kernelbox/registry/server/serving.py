@@ -130,9 +130,9 @@ def _threaded(listen: str, folder: Path, settings: Settings) -> Iterator[Running
     thread = threading.Thread(
         target=_run_in_thread, args=(listen, folder, settings, began), name="kernelbox registry", daemon=True
     )
-    thread.start()
     try:
         try:
+            thread.start()  # an interrupt may come in here, when the thread runs already
             running, end = began.result()
         except BaseException:
             began.add_done_callback(_end_begun)
@@ -142,7 +142,8 @@ def _threaded(listen: str, folder: Path, settings: Settings) -> Iterator[Running
         finally:
             end()
     finally:
-        thread.join()
+        if thread.is_alive():
+            thread.join()
 
 
 def _end_begun(began: Future[tuple[Running, Callable[[], object]]]) -> None:
