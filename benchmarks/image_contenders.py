@@ -78,7 +78,7 @@ def docker(archive: Path, scratch: Path) -> Iterator[list[str]]:
     with fresh(scratch) as store:
         socket = f"unix://{store}/socket"
         words = ["dockerd", f"--data-root={store}/data", f"--exec-root={store}/exec", f"--pidfile={store}/pid"]
-        words += ["-H", socket, "--bridge=none", "--iptables=false"]
+        words += ["-H", socket, "--bridge=none", "--iptables=false", "--ip-forward=false"]
         with (store / "log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log) as daemon:
             try:
                 wait_until_it_answers(socket, daemon)
