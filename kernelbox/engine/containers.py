@@ -157,7 +157,7 @@ class Containers:
         if filters:
             from kernelbox.engine.filters import checked, matches
 
-            filters = checked(filters)
+            filters = self._of_images(checked(filters))
         found = [Container(self, record) for record in self.records()]
         if is_alive(self.box.paths):
             from kernelbox.engine.temporary import temporary
@@ -169,6 +169,11 @@ class Containers:
             having = self.box.volumes.store.users_of(filters.get("volume", ()))
             wanted = [each for each in wanted if matches(each.record, filters, self.state.get, having=having)]
         return ContainerList(wanted)
+
+    def _of_images(self, filters: Filters) -> Filters:
+        """With the ids of images in place of their names: a container whose image lost its name is of that one."""
+        known = {each: self.box.images.id_of(each) or each for each in filters.get("ancestor", ())}
+        return {**filters, "ancestor": tuple(known.values())} if known else filters
 
     def names(self) -> Sequence[str]:
         """Of all of them, without a look at how they are: for completion."""

@@ -179,7 +179,7 @@ def _mounted_root(container: Container, mounts: bool) -> tuple[int, Config]:
 
 def _places(container: Container, options: RunOptions) -> frozenset[str]:
     """Where it has volumes and what it binds of the machine."""
-    image = container.box.images.get(container.record.image, options.platform)
+    image = container.box.images.of(container.record)
     if image.bundle:
         return frozenset(mount.destination for mount in image.bundle.mounts)
     placed, _ = place_kept(container.box, container.record, options)

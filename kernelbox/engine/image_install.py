@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kernelbox.engine.image import Image, ImageLayer, Stored
 from kernelbox.engine.image_root import open_image_root
-from kernelbox.errors import NotSupported
+from kernelbox.errors import InvalidOption, NotSupported
 from kernelbox.oci import image_document
 from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.digest import Digest
@@ -49,12 +49,22 @@ def open_store(box: Engine) -> ImageStore:
 
     def form(folder: Path) -> LayerForm:
         features, owners = box.opened().kernel.features, Owners(one=rootless)
+        if _folders_are_wanted():
+            return tree_form(rootless=rootless, owners=owners)
         if features.detached_clone and features.overlay_by_fd:  # what is mounted once can be sent along with each start
             return best_form(folder, rootless=rootless, owners=owners)
         return tree_form(rootless=rootless, owners=owners)
 
     layers = Layers(box.paths.layers, box.paths.trash, sweep, form)
     return ImageStore(box.containers.state, box.paths, layers, sweep)
+
+
+def _folders_are_wanted() -> bool:
+    """Whether $KERNELBOX_LAYERS is "tree". Raises InvalidOption for a word that it does not know."""
+    chosen = os.environ.get("KERNELBOX_LAYERS") or "best"
+    if chosen not in ("best", TREE):
+        raise InvalidOption(f"KERNELBOX_LAYERS={chosen}: layers have no such form", hint="tree, or best")
+    return chosen == TREE
 
 
 def install(
