@@ -28,7 +28,7 @@ CREATED = "2024-02-29T12:00:00Z"
 
 def of_folder(folder: Path) -> bytes:
     """The layer of a root file system, whoever's files it has being root's."""
-    command = ["tar", "-C", folder, "--owner=0", "--group=0", "--numeric-owner", "--sort=name", "-cf", "-", "."]
+    command = ["tar", "-C", str(folder), "--owner=0", "--group=0", "--numeric-owner", "--sort=name", "-cf", "-", "."]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 

@@ -12,7 +12,7 @@ from kernelbox.engine.attaching import Attachment
 from kernelbox.engine.container_files import ContainerFiles
 from kernelbox.engine.executing import ExecOptions, ExecResult, Execution, begin_exec
 from kernelbox.engine.kept_folder import KeptFolder
-from kernelbox.errors import ContainerNotFound, NotSupported, StoreError
+from kernelbox.errors import ContainerNotFound, InvalidOption, NotSupported, StoreError
 from kernelbox.linux.cgroups import freezer
 from kernelbox.store import log_file, log_times
 from kernelbox.store.container_record import LIVING, ContainerRecord
@@ -103,7 +103,10 @@ class Container(ContainerFiles):
     def stop_signal(self) -> int:
         """The image's, or SIGTERM."""
         image = self.box.images.of(self.record)
-        return option_values.stop_signal(image.config.stop_signal or "TERM")
+        try:
+            return option_values.stop_signal(image.config.stop_signal or "TERM")
+        except InvalidOption:  # whoever made the image wrote nonsense: that is no reason for going on for ever
+            return option_values.stop_signal("TERM")
 
     def send(self, number: int, *, stopping: bool = False) -> bool:
         """A signal to its first process; False where it has ended. `stopping`: it is not started again then."""

@@ -21,7 +21,7 @@ from kernelbox.engine.showing import ContainerList
 from kernelbox.engine.volume_mounts import fill_kept, uses_for, volumes_in
 from kernelbox.engine.volumes_from import as_recorded, with_others
 from kernelbox.engine.whole_paths import whole_image, whole_options
-from kernelbox.errors import ContainerNotFound, ImageNotFound, InvalidOption, KernelBoxError, MonitorError
+from kernelbox.errors import ContainerNotFound, InvalidOption, KernelBoxError, MonitorError
 from kernelbox.runtime.listing import is_alive
 from kernelbox.runtime.monitor import Monitor
 from kernelbox.store.container_record import ContainerRecord
@@ -157,7 +157,7 @@ class Containers:
         if filters:
             from kernelbox.engine.filters import checked, matches
 
-            filters = {**(chosen := checked(filters)), "ancestor": self._images_meant(chosen.get("ancestor", ()))}
+            filters = self._of_images(checked(filters))
         found = [Container(self, record) for record in self.records()]
         if is_alive(self.box.paths):
             from kernelbox.engine.temporary import temporary
@@ -170,15 +170,10 @@ class Containers:
             wanted = [each for each in wanted if matches(each.record, filters, self.state.get, having=having)]
         return ContainerList(wanted)
 
-    def _images_meant(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The ids of the images that are called so now; other names as they are."""
-        found = []
-        for name in names:
-            identity = ""
-            with contextlib.suppress(ImageNotFound, InvalidOption):
-                identity = self.box.images.get(name).digest
-            found.append(identity or name)
-        return tuple(found)
+    def _of_images(self, filters: Filters) -> Filters:
+        """With the ids of images in place of their names: a container whose image lost its name is of that one."""
+        known = {each: self.box.images.id_of(each) or each for each in filters.get("ancestor", ())}
+        return {**filters, "ancestor": tuple(known.values())} if known else filters
 
     def names(self) -> Sequence[str]:
         """Of all of them, without a look at how they are: for completion."""

@@ -110,7 +110,7 @@ def send(box: Engine, name: Reference, client: Client, progress: Listener = nobo
             name,
             store.blobs,
             image.descriptor(),
-            progress=progress,
+            progress=lambda each: progress(each) if each.digest != image.config.digest else None,
             mount_from=_elsewhere(store, name),
         )
     return Sent(name, digest, len(image.raw))

@@ -80,6 +80,13 @@ class Images:
             )
         return found
 
+    def id_of(self, name: str) -> str:
+        """Of the image of the store that is called so, or whose id begins so; "" where there is none."""
+        try:
+            return self.store.find(name).id
+        except (ImageNotFound, InvalidOption):
+            return ""
+
     def obtain(self, name: str, options: RunOptions) -> Image:
         """For a container: the image, which is fetched from its registry as `options.pull` says ("missing": where the
         store has none by that name). Raises ImageNotFound, and as `pull`."""

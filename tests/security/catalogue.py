@@ -12,6 +12,7 @@ from dataclasses import dataclass
 KERNEL, UNIT, FAULTS = "tests/kernel", "tests/unit", "tests/faults"
 EXEC, OUTPUT = "tests/security/test_exec.py", "tests/security/test_output.py"
 FILES, BETWEEN = "tests/security/test_files.py", "tests/security/test_between.py"
+IMAGES = "tests/security/test_images.py"
 FUSE, ACCOUNTS = "tests/security/test_fuse.py", "tests/security/test_accounts.py"
 
 
@@ -41,6 +42,8 @@ CATALOGUE = (
         f"{UNIT}/store/test_tar_in.py::test_links_of_the_archive_lead_nowhere_else",
         f"{UNIT}/store/test_tar_in.py::test_hard_links_lead_nowhere_else",
         f"{FILES}::test_names_that_lead_out",
+        f"{IMAGES}::test_hostile_layers",
+        f"{UNIT}/store/test_layer_hostile.py::test_hostile_layers",
     ),
     tested(
         "T02", "No attribute of overlay and no capability comes in with an archive, but those that hold inside alone.",
@@ -50,11 +53,13 @@ CATALOGUE = (
     tested(
         "T03", "An image whose /dev is a link makes no devices elsewhere.",
         f"{KERNEL}/test_isolation.py::test_an_image_whose_folders_are_links",
+        f"{IMAGES}::test_folders_that_are_links",
     ),
     tested(
         "T04", "An image whose /proc, /sys or /etc is a link has nothing written or mounted where it leads.",
         f"{KERNEL}/test_isolation.py::test_an_image_whose_folders_are_links",
         f"{KERNEL}/test_bad_input.py::test_a_target_that_escapes_by_a_link",
+        f"{IMAGES}::test_folders_that_are_links",
     ),
     tested(
         "T05", "A working directory lies inside the container, whatever links lead to it.",
@@ -147,10 +152,15 @@ CATALOGUE = (
         f"{ACCOUNTS}::test_they_change_while_exec_looks_the_user_up",
         f"{ACCOUNTS}::test_they_change_while_a_run_looks_the_user_up",
         f"{ACCOUNTS}::test_one_that_is_none_answers_at_once",
+        f"{IMAGES}::test_places_that_never_answer",
+        f"{IMAGES}::test_accounts_that_are_too_large",
     ),
     tested(
         "T19", "Labels and annotations select nothing.",
         f"{KERNEL}/test_run_options.py::test_labels_and_annotations_change_nothing",
+        f"{IMAGES}::test_what_it_says_of_itself_is_data",
+        f"{IMAGES}::test_what_cannot_be_meant_is_a_sentence",
+        f"{IMAGES}::test_what_means_nothing_does_nothing",
     ),
     tested(
         "T20", "A volume that an image asks for lies inside the container, and so does a part of a volume.",
@@ -159,10 +169,26 @@ CATALOGUE = (
         f"{KERNEL}/test_volumes.py::test_a_part_that_is_a_link_outwards",
         f"{KERNEL}/test_volumes.py::test_a_part_is_looked_up_by_the_plan_again",
         f"{UNIT}/store/test_volume_fill.py::test_nothing_there",
+        f"{IMAGES}::test_volumes_lie_inside",
     ),
-    waits("T21", "A document of an image means one thing, and has the digest asked for.", "kernelbox/registry"),
-    waits("T22", "Credentials go to the registry that they are for, over TLS.", "kernelbox/registry"),
-    waits("T23", "The registry bounds what it takes, and deletes what it says.", "kernelbox/registry/server.py"),
+    tested(
+        "T21", "A document of an image means one thing, and has the digest asked for.",
+        f"{UNIT}/oci/test_hostile_documents.py::test_a_document_is_refused",
+        f"{UNIT}/oci/test_hostile_documents.py::test_manifests_are_refused_or_kept",
+        f"{UNIT}/store/test_layers_refused.py::test_another_layer_than_the_image_says",
+    ),
+    tested(
+        "T22", "Credentials go to the registry that they are for, over TLS.",
+        f"{UNIT}/registry/test_authorization.py::test_credentials_do_not_follow_to_a_second_origin",
+        f"{UNIT}/registry/test_authorization.py::test_a_realm_that_is_sent_nothing",
+        f"{UNIT}/registry/test_authorization.py::test_what_is_encrypted_stays_so",
+        f"{UNIT}/registry/test_origin.py::test_a_location_is_refused",
+    ),
+    tested(
+        "T23", "The registry bounds what it takes, and deletes what it says.",
+        f"{UNIT}/registry/test_server_hostile.py::test_a_manifest_of_100_mb_is_refused_unread",
+        f"{UNIT}/registry/test_server_hostile.py::test_no_path_is_read_as_a_name_that_is_none",
+    ),
     waits("T24", "A build reads its context and its stages, nothing of the machine.", "kernelbox/build"),
     waits("T25", "Hostile archives as the context of a build change nothing outside of it.", "kernelbox/build"),
     waits("T26", "A request to the API is judged by who sends it, once it was all read.", "kernelbox/api/server.py"),
@@ -235,7 +261,13 @@ CATALOGUE = (
         f"{UNIT}/store/test_running.py::test_another_start_and_another_boot_are_other_processes",
         f"{UNIT}/store/test_running.py::test_one_that_has_ended_is_not_alive_even_where_nobody_was_told",
     ),
-    waits("T46", "A power cut loses nothing that was reported done.", "kernelbox/store/blobs.py"),
+    tested(
+        "T46", "A power cut loses nothing that was reported done.",
+        f"{FAULTS}/test_images_durable.py::test_content",
+        f"{FAULTS}/test_images_durable.py::test_layers",
+        f"{FAULTS}/test_images_durable.py::test_images",
+        f"{FAULTS}/test_images_durable.py::test_what_is_removed_is_forgotten_before_it_goes",
+    ),
     tested(
         "T47", "A full disk is told, and the store is whole afterwards.",
         f"{FAULTS}/test_store.py::test_the_disk_is_full",
@@ -291,8 +323,17 @@ CATALOGUE = (
         f"{UNIT}/native/test_fuzzed_requests.py::test_mutilated_messages",
         f"{UNIT}/native/test_fuzzed_requests.py::test_noise",
     ),
-    waits("T65", "Any answer of a registry is taken, or refused in words.", "kernelbox/registry"),
-    waits("T66", "Compressed bytes that swell are refused at a bound.", "kernelbox/registry"),
+    tested(
+        "T65", "Any answer of a registry is taken, or refused in words.",
+        f"{UNIT}/registry/test_broken_wire.py::test_a_pull_over_a_wire_that_breaks",
+        f"{UNIT}/registry/test_origin.py::test_whatever_a_location_says_it_is_an_address_or_an_error",
+        f"{UNIT}/registry/test_authorization.py::test_a_token_server_that_gives_none",
+    ),
+    tested(
+        "T66", "Compressed bytes that swell are refused at a bound.",
+        f"{UNIT}/store/test_layer_content.py::test_a_bomb_is_refused_before_it_has_burst",
+        f"{UNIT}/store/test_layers_refused.py::test_a_bomb_leaves_nothing",
+    ),
     # Kernelbox's own: exec, and one monitor for all
     tested(
         "K01", "Who is inside sees of exec no network and no mounts but the container's, from the first moment.",
