@@ -62,8 +62,8 @@ def fetch(
     verify: str | Path | None = None,
 ) -> Fetched:
     """The image is in the store, and called so, when this returns. `verify` is the file of a public key whose owner has
-    to have signed it, whatever else the policy asks. Raises ImageNotFound, UntrustedImage, InvalidContent, Unauthorized,
-    RegistryError, StoreError."""
+    to have signed it, whatever else the policy asks. Raises ImageNotFound, UntrustedImage, InvalidContent,
+    Unauthorized, RegistryError, StoreError."""
     check = trust.checked(client, name, verify)
     box.opened()
     store = box.images.store
@@ -109,8 +109,8 @@ def tags_of(name: str, client: Client) -> Sequence[Reference]:
 def send(
     box: Engine, name: Reference, client: Client, progress: Listener = nobody, sign: str | Path | None = None
 ) -> Sent:
-    """The image of this name is in its registry, under its tag, when this returns; signed with the private key of the file
-    `sign`. Raises ImageNotFound, BlobNotFound, InvalidOption, Unauthorized, RegistryError."""
+    """The image of this name is in its registry, under its tag, when this returns; signed with the private key of the
+    file `sign`. Raises ImageNotFound, BlobNotFound, InvalidOption, Unauthorized, RegistryError."""
     signed = _signer(client, name, sign)
     store = box.images.store
     record = store.find(name)

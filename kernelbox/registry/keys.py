@@ -1,5 +1,5 @@
-"""Keys that images are signed with: ECDSA on P-256, in PEM files. The private one is PKCS #8 (RFC 5958), encrypted where
-there is a passphrase; the public one, which others verify with, lies beside it (RFC 5480)."""
+"""Keys that images are signed with: ECDSA on P-256, in PEM files. The private one is PKCS #8 (RFC 5958), encrypted if there
+is a passphrase; the public one, which others verify with, lies beside it (RFC 5480)."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def make(path: Path, passphrase: str = "") -> Path:
 def private(path: Path, environ: Mapping[str, str] = os.environ) -> ec.EllipticCurvePrivateKey:
     """Raises InvalidOption for what is no private key of this kind, and for a wrong or missing passphrase."""
     raw = _read(path)
+    key: object
     try:
         key = serialization.load_pem_private_key(raw, None)
     except TypeError:  # so says the library that it is encrypted

@@ -1,5 +1,5 @@
-"""Signatures of images in registries: artifacts that refer to the image (image-spec v1.1, manifest.md, `subject`), whose
-layers are payloads and have the signature as an annotation. Those under cosign's older tag, `sha256-HEX.sig`, are read
+"""Signatures of images in registries: artifacts that refer to the image (image-spec v1.1, manifest.md, `subject`). Their
+layers are payloads, with the signature as an annotation. Those under cosign's older tag, `sha256-HEX.sig`, are read
 too.
 
 A registry may hand out anything as a signature. What is none is passed over, and at most MOST are looked at.
@@ -79,7 +79,9 @@ def verified(client: Client, found: Reference, image: Descriptor, keys: Sequence
     if not looked_at:
         raise UntrustedImage(f"{what} is not signed", hint=_HINT)
     many = f"{looked_at} signatures" if looked_at > 1 else "the one signature"
-    because = reason or "the keys that made them are not trusted"
+    because = (
+        reason or "it was made with a key that is not trusted" if looked_at == 1 else "no trusted key made one of them"
+    )
     raise UntrustedImage(f"{many} of {what} cannot be relied on: {because}", hint="is this the key of who signs it?")
 
 

@@ -1,4 +1,4 @@
-"""What a signature of an image says, and signing and verifying it: cosign's "simple signing" (its SIGNATURE_SPEC.md; the
+"""What a signature of an image says, and signing and verifying it: cosign's "simple signing" (SIGNATURE_SPEC.md; the
 payload is that of containers-signature(5), in the field `critical`).
 
 The signature is of the bytes of the payload, and they are read only after it was found to be good. ECDSA with P-256 and
@@ -71,7 +71,7 @@ def sign(key: ec.EllipticCurvePrivateKey, payload: bytes) -> str:
 
 
 def is_by(key: ec.EllipticCurvePublicKey, payload: bytes, signature: str) -> bool:
-    """Whether `signature`, in base64, is that of the owner of `key` on these bytes. What is no signature is nobody's."""
+    """Whether `signature`, in base64, is that of the owner of `key` on these bytes. What is none is nobody's."""
     if len(signature) > _LONGEST_SIGNATURE:
         return False
     try:

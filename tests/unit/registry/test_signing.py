@@ -107,7 +107,8 @@ def test_a_pair_of_keys(tmp_path: Path) -> None:
     beside.unlink()
     with pytest.raises(Conflict):
         keys.make(path)
-    assert path.read_bytes() == before and not beside.exists()
+    assert path.read_bytes() == before
+    assert not beside.exists()
 
 
 def test_a_passphrase_is_needed_and_has_to_be_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
