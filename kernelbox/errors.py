@@ -12,6 +12,7 @@
     ├── InvalidContent                 content from elsewhere is not what it says it is
     ├── RegistryError                  a registry refused, answered nonsense or could not be reached
     │   └── Unauthorized               ... or wants to know who asks
+    ├── UntrustedImage                 an image that nobody who is trusted has signed, or that the policy rejects
     ├── NotSupported                   this machine cannot do it; the hint says what would mend it
     ├── KernelError                    a system call refused; carries errno                       (also an OSError)
     ├── StoreError                     the store cannot be read or written
@@ -123,6 +124,13 @@ class Unauthorized(RegistryError):
     """The registry wants to know who asks, or does not let this one do it."""
 
     status = 401
+
+
+class UntrustedImage(KernelBoxError):
+    """An image that is not signed by whom it has to be, or that the policy does not accept. It is not called anything
+    here."""
+
+    status = 403
 
 
 class NotSupported(KernelBoxError):

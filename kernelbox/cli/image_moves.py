@@ -37,7 +37,9 @@ def pull(given: Given) -> int:
             if not quiet:
                 _say_what_is_pulled(wanted, each)
             with contextlib.nullcontext() if quiet else showing(sys.stdout, _PULLED) as listener:
-                done = box.images.fetch(each, platform=given.text("platform"), on_progress=listener)
+                done = box.images.fetch(
+                    each, platform=given.text("platform"), verify=given.text("verify") or None, on_progress=listener
+                )
             if not quiet:
                 _say_what_came(done)
             sys.stdout.write(f"{wanted}\n")
@@ -58,7 +60,7 @@ def _say_what_came(done: Fetched) -> None:
 
 
 def push(given: Given) -> int:
-    name = given.words[0]
+    name, key = given.words[0], given.text("sign") or None
     with engine() as box:
         wanted = reference.parse(name)
         names = [wanted]
@@ -69,13 +71,13 @@ def push(given: Given) -> int:
                 raise ImageNotFound(f"no image is called {wanted.familiar_name}", hint="kernelbox images lists them")
         for each in names:
             if given.flag("quiet"):
-                box.images.push(str(each))
+                box.images.push(str(each), sign=key)
                 sys.stdout.write(f"{each}\n")
                 continue
             sys.stdout.write(f"The push refers to repository [{each.name}]\n")
             sys.stdout.flush()
             with showing(sys.stdout, _PUSHED) as listener:
-                done = box.images.push(str(each), on_progress=listener)
+                done = box.images.push(str(each), sign=key, on_progress=listener)
             sys.stdout.write(f"{each.tag}: digest: {done.digest} size: {done.size}\n")
     return 0
 

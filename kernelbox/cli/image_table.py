@@ -56,7 +56,12 @@ _EVERY = (
         "NAME[:TAG|@DIGEST]",
         "image_moves:pull",
         _ONE,
-        (_flag("all_tags", "-a --all-tags", "all tags of the repository"), _PLATFORM, _QUIET_MOVE),
+        (
+            _flag("all_tags", "-a --all-tags", "all tags of the repository"),
+            _PLATFORM,
+            _QUIET_MOVE,
+            _option("verify", "--verify", "str", "KEY", "only if signed by the owner of this public key (a PEM file)"),
+        ),
         examples=("kernelbox pull debian:12-slim", "kernelbox pull localhost:5000/lab/tool@sha256:..."),
     ),
     Verb(
@@ -64,7 +69,21 @@ _EVERY = (
         "NAME[:TAG]",
         "image_moves:push",
         _ONE,
-        (_flag("all_tags", "-a --all-tags", "all tags of the repository"), _QUIET_MOVE),
+        (
+            _flag("all_tags", "-a --all-tags", "all tags of the repository"),
+            _QUIET_MOVE,
+            _option("sign", "--sign", "str", "KEY", "sign it with this private key (a PEM file)"),
+        ),
+    ),
+    Verb(
+        "keygen",
+        "FILE",
+        "image_keys:keygen",
+        _ONE,
+        (),
+        """The private key goes to FILE, encrypted with the passphrase in KERNELBOX_KEY_PASSWORD or typed at the
+terminal; the public one, which others verify with, to FILE.pub.""",
+        ("kernelbox image keygen lab.key", "kernelbox push --sign lab.key localhost:5000/lab/tool"),
     ),
     Verb(
         "load",

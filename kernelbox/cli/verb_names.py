@@ -59,6 +59,7 @@ IMAGES = {
     "tag": "give an image one more name",
     "from-dir": "make an image of a folder with a root file system",
     "bootstrap": "make an image of Debian from its packages",
+    "keygen": "make a pair of keys to sign images with",
     "rm": "take a name from images, or remove them",
     "history": "how an image was made, layer by layer",
     "inspect": "everything that is known of images, as JSON",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kernelbox.engine import trust
 from kernelbox.engine.image_files import own_platform
 from kernelbox.engine.image_install import install
 from kernelbox.errors import ImageNotFound, InvalidOption
@@ -52,15 +54,22 @@ class Sent:
 
 
 def fetch(
-    box: Engine, name: Reference, platform: Platform | None, client: Client, progress: Listener = nobody
+    box: Engine,
+    name: Reference,
+    platform: Platform | None,
+    client: Client,
+    progress: Listener = nobody,
+    verify: str | Path | None = None,
 ) -> Fetched:
-    """The image is in the store, and called so, when this returns. Raises ImageNotFound, InvalidContent, Unauthorized,
-    RegistryError, StoreError."""
+    """The image is in the store, and called so, when this returns. `verify` is the file of a public key whose owner has
+    to have signed it, whatever else the policy asks. Raises ImageNotFound, UntrustedImage, InvalidContent,
+    Unauthorized, RegistryError, StoreError."""
+    check = trust.checked(client, name, verify)
     box.opened()
     store = box.images.store
     before = _known(store, name)
     with store.lease() as lease:
-        pulled = pulling.pull(client, name, lease.blobs, platform or own_platform(), progress=progress)
+        pulled = pulling.pull(client, name, lease.blobs, platform or own_platform(), progress=progress, check=check)
         indexes = [
             found
             for each in pulled.manifests
@@ -97,9 +106,12 @@ def tags_of(name: str, client: Client) -> Sequence[Reference]:
     return [whole.with_tag(tag) for tag in client.tags(whole)]
 
 
-def send(box: Engine, name: Reference, client: Client, progress: Listener = nobody) -> Sent:
-    """The image of this name is in its registry, under its tag, when this returns. Raises ImageNotFound, BlobNotFound,
-    Unauthorized, RegistryError."""
+def send(
+    box: Engine, name: Reference, client: Client, progress: Listener = nobody, sign: str | Path | None = None
+) -> Sent:
+    """The image of this name is in its registry, under its tag, when this returns; signed with the private key of the
+    file `sign`. Raises ImageNotFound, BlobNotFound, InvalidOption, Unauthorized, RegistryError."""
+    signed = _signer(client, name, sign)
     store = box.images.store
     record = store.find(name)
     image = store.manifest_of(record)
@@ -113,7 +125,18 @@ def send(box: Engine, name: Reference, client: Client, progress: Listener = nobo
             progress=lambda each: progress(each) if each.digest != image.config.digest else None,
             mount_from=_elsewhere(store, name),
         )
+    signed(image.descriptor())
     return Sent(name, digest, len(image.raw))
+
+
+def _signer(client: Client, name: Reference, sign: str | Path | None) -> Callable[[Descriptor], None]:
+    """Has read the key, and asked for its passphrase, before anything is moved."""
+    if sign is None:
+        return lambda _: None
+    from kernelbox.registry import keys, signatures
+
+    key = keys.private(Path(sign))
+    return lambda image: signatures.push_signature(client, name, image, key)
 
 
 def _elsewhere(store: ImageStore, name: Reference) -> Callable[[Digest], Sequence[str]]:

@@ -106,19 +106,22 @@ class Images:
         name: str,
         *,
         platform: str | Platform | None = None,
+        verify: str | Path | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Image:
         """Fetches an image from its registry ("debian:12", "localhost:5000/lab/tool", "name@sha256:..."); only what is
         not here yet is moved. `on_progress` is told how far each layer is, from other threads, once at a time.
+        `verify` is the file of a public key whose owner has to have signed it; the policy may ask for more.
 
-        Raises ImageNotFound, Unauthorized, RegistryError, InvalidContent, InvalidOption, StoreError."""
-        return self._of_record(self.fetch(name, platform=platform, on_progress=on_progress).record)
+        Raises ImageNotFound, UntrustedImage, Unauthorized, RegistryError, InvalidContent, InvalidOption, StoreError."""
+        return self._of_record(self.fetch(name, platform=platform, verify=verify, on_progress=on_progress).record)
 
     def fetch(
         self,
         name: str,
         *,
         platform: str | Platform | None = None,
+        verify: str | Path | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Fetched:
         """As `pull`: what that has found and done."""
@@ -131,19 +134,21 @@ class Images:
         wanted = platform_option(platform) if isinstance(platform, str) else platform
         with Client() as client:
             return image_moves.fetch(
-                self._box, reference.parse(name), wanted, client, on_progress or image_moves.nobody
+                self._box, reference.parse(name), wanted, client, on_progress or image_moves.nobody, verify
             )
 
-    def push(self, name: str, *, on_progress: Callable[[Progress], None] | None = None) -> Sent:
-        """Sends an image to the registry that its name says; what that has already is not moved. Raises ImageNotFound,
-        Unauthorized, RegistryError, InvalidOption."""
+    def push(
+        self, name: str, *, sign: str | Path | None = None, on_progress: Callable[[Progress], None] | None = None
+    ) -> Sent:
+        """Sends an image to the registry that its name says; what that has already is not moved. `sign` is the file of
+        a private key that it is signed with. Raises ImageNotFound, Unauthorized, RegistryError, InvalidOption."""
         from kernelbox.engine import image_moves
         from kernelbox.oci import reference
         from kernelbox.registry.client import Client
 
         self._not_own(name)
         with Client() as client:
-            return image_moves.send(self._box, reference.parse(name), client, on_progress or image_moves.nobody)
+            return image_moves.send(self._box, reference.parse(name), client, on_progress or image_moves.nobody, sign)
 
     def _pull_for(self, name: str, platform: Platform | None) -> None:
         with self.on_missing(name) as listener:

@@ -53,17 +53,21 @@ def pull(
     progress: Listener = nobody,
     present: Callable[[Descriptor], bool] | None = None,
     ready: Callable[[Descriptor], None] | None = None,
+    check: Callable[[Descriptor], None] | None = None,
     most: int = LAYERS_AT_ONCE,
     stop: Stop | None = None,
 ) -> Pulled:
     """Everything of the image is in the store when this returns.
 
     `progress` and `ready` are called from other threads: `progress` one at a time, `ready` with each layer as soon as
-    it is in the store. `present` says which layers need not be fetched, in place of what the store has. `stop` is set
-    when it fails. Raises ImageNotFound, InvalidContent, Unauthorized, RegistryError, StoreError."""
+    it is in the store. `present` says which layers need not be fetched, in place of what the store has. `check` is
+    told what the name stands for before anything of it is fetched, and raises where that must not be. `stop` is set when it
+    fails. Raises ImageNotFound, InvalidContent, Unauthorized, RegistryError, StoreError."""
     stop = stop or Stop()
     reader = _Reader(client, reference, blobs, stop)
     first = reader.first()
+    if check is not None:
+        check(first)
     image = walk.image_for(first, platform, reader.read)
     layers = _Layers(client, reference, blobs, in_turn(progress), stop)
     ready = ready or (lambda _: None)
