@@ -7,10 +7,21 @@ what kernelbox does not have yet the part of it is named that it waits for: once
 
 from __future__ import annotations
 
-from security.catalogue_entry import ACCOUNTS, BETWEEN, EXEC, FAULTS, FILES, IMAGES, KERNEL, UNIT, Entry, tested, waits
-from security.catalogue_own import OWN
+from security.entries import (
+    ACCOUNTS,
+    BETWEEN,
+    EXEC,
+    FAULTS,
+    FILES,
+    IMAGES,
+    KERNEL,
+    UNIT,
+    tested,
+    waits,
+)
+from security.own_entries import OWN
 
-__all__ = ["CATALOGUE", "Entry"]
+__all__ = ["CATALOGUE"]
 
 CATALOGUE = (
     # What is in images and archives

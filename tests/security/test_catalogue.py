@@ -6,7 +6,8 @@ import ast
 from functools import cache
 
 import pytest
-from security.catalogue import CATALOGUE, Entry
+from security.catalogue import CATALOGUE
+from security.entries import Entry
 from sources import SOURCES
 
 LATER = {"T38", "T39", "T51", "T53", "T54", "T55", "T57", "T58"}

@@ -91,7 +91,6 @@ PLACES = ("dev", "proc", "sys", "etc", "etc/resolv.conf", "etc/hosts", "etc/mtab
 @pytest.mark.parametrize("place", PLACES)
 def test_folders_that_are_links(engine: Engine, load: Load, victim: Path, place: str) -> None:
     target = f"{victim}/secret" if place.startswith("etc/") else str(victim)
-    mounts = Path("/proc/self/mountinfo").read_text()
     for link in (target, "../" * 40 + target[1:]):
         image = load(Archive().symlink(place, link))
         try:
@@ -99,7 +98,7 @@ def test_folders_that_are_links(engine: Engine, load: Load, victim: Path, place:
             assert "secret of" not in run.stdout
         except StartError:  # a link that leads through itself
             pass
-        assert Path("/proc/self/mountinfo").read_text() == mounts
+        assert str(victim) not in Path("/proc/self/mountinfo").read_text(), "nothing is mounted there"
 
 
 @pytest.mark.parametrize("place", ["dev", "proc", "sys", "etc", "etc/resolv.conf", "etc/passwd", "etc/group", "tmp"])

@@ -1,4 +1,4 @@
-"""An entry of the catalogue, and the files whose tests it names most."""
+"""What an entry of the catalogue is, and where its tests are."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""What must never happen of kernelbox's own way of working: exec, and one monitor for all."""
+"""Entries of the catalogue on kernelbox's own way of working: exec, and one monitor for all."""
 
 from __future__ import annotations
 
-from security.catalogue_entry import BETWEEN, EXEC, FUSE, KERNEL, OUTPUT, tested
+from security.entries import BETWEEN, EXEC, FUSE, KERNEL, OUTPUT, tested
+
+__all__ = ["OWN"]
 
 OWN = (
-    # Kernelbox's own: exec, and one monitor for all
     tested(
         "K01", "Who is inside sees of exec no network and no mounts but the container's, from the first moment.",
         f"{EXEC}::test_who_is_inside_sees_no_network_and_mounts_of_the_machine",
