@@ -1,5 +1,5 @@
-"""Keys that images are signed with: ECDSA on P-256, in PEM files. The private one is PKCS #8 (RFC 5958), encrypted if there
-is a passphrase; the public one, which others verify with, lies beside it (RFC 5480)."""
+"""Keys that images are signed with: ECDSA on P-256, in PEM files. The private one is PKCS #8 (RFC 5958), encrypted if
+there is a passphrase; the public one, which others verify with, lies beside it (RFC 5480)."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ def pull(
 
     `progress` and `ready` are called from other threads: `progress` one at a time, `ready` with each layer as soon as
     it is in the store. `present` says which layers need not be fetched, in place of what the store has. `check` is
-    told what the name stands for before anything of it is fetched, and raises where that must not be. `stop` is set when it
-    fails. Raises ImageNotFound, InvalidContent, Unauthorized, RegistryError, StoreError."""
+    told what the name stands for before anything of it is fetched, and raises where that must not be. `stop` is set
+    when it fails. Raises ImageNotFound, InvalidContent, Unauthorized, RegistryError, StoreError."""
     stop = stop or Stop()
     reader = _Reader(client, reference, blobs, stop)
     first = reader.first()

@@ -1,4 +1,4 @@
-"""Signatures of images in registries: artifacts that refer to the image (image-spec v1.1, manifest.md, `subject`). Their
+"""Signatures of images in registries: artifacts that refer to the image (image-spec v1.1, manifest.md, `subject`). The
 layers are payloads, with the signature as an annotation. Those under cosign's older tag, `sha256-HEX.sig`, are read
 too.
 

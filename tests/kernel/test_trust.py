@@ -134,6 +134,22 @@ def test_a_signature_of_another_image(lab: Lab) -> None:
     assert "another image" in lab.refused(lab.public)
 
 
+def test_a_name_that_means_another_image_now(lab: Lab, tmp_path: Path) -> None:
+    """The signature stays with what was signed, which its digest still leads to."""
+    lab.sign(lab.payload())
+    (tmp_path / "files/file").write_text("other content")
+    lab.box.images.from_dir(tmp_path / "files", lab.name)
+    lab.box.images.push(lab.name)
+    lab.box.images.remove(lab.name)
+    assert lab.refused(lab.public).endswith("is not signed")
+    lab.box.images.pull(str(reference.parse(lab.name).with_digest(lab.image.digest)), verify=lab.public)
+
+
+def test_a_signature_may_name_the_tag_too(lab: Lab) -> None:
+    lab.sign(signing.written(Payload(lab.name, lab.image.digest)))
+    lab.box.images.pull(lab.name, verify=lab.public)
+
+
 @pytest.mark.parametrize("other", ["lab/other", "other/tool", "lab/tool:2", "lab/tool/deep"])
 def test_a_signature_of_another_repository(lab: Lab, other: str) -> None:
     address = reference.parse(lab.name).registry
