@@ -37,6 +37,13 @@ def says(container: Container, script: str) -> str:
 
 
 @pytest.fixture
+def maps_ids() -> None:
+    """Files of one container's memory have the same owners in another one's since Linux 6.3 only."""
+    if not probe().idmapped_tmpfs:
+        pytest.skip("this kernel cannot map the ids of a tmpfs")
+
+
+@pytest.fixture
 def pair(containers: Containers, busybox_image: str) -> Any:
     """Starts one that shares its memory, and another with it."""
 
@@ -47,6 +54,7 @@ def pair(containers: Containers, busybox_image: str) -> Any:
     return start
 
 
+@pytest.mark.usefixtures("maps_ids")
 @pytest.mark.parametrize("theirs", IDS)
 @pytest.mark.parametrize("own", IDS)
 def test_the_same_files_with_the_same_owners(pair: Any, own: str, theirs: str) -> None:
@@ -66,6 +74,7 @@ def test_others_see_nothing_of_it(pair: Any, containers: Containers, busybox_ima
     assert says(containers.run(busybox_image, SLEEP), "ls -A /dev/shm") == ""
 
 
+@pytest.mark.usefixtures("maps_ids")
 def test_one_that_is_not_kept(engine: Engine, pair: Any, busybox_image: str) -> None:
     one, _ = pair()
     script = "cat > /dev/shm/file; stat -c %u /dev/shm/file"
@@ -73,6 +82,7 @@ def test_one_that_is_not_kept(engine: Engine, pair: Any, busybox_image: str) -> 
     assert (run.stdout, says(one, "cat /dev/shm/file; stat -c %u /dev/shm/file")) == ("1000\n", "sent1000\n")
 
 
+@pytest.mark.usefixtures("maps_ids")
 def test_a_third_one_by_the_second(pair: Any, containers: Containers, busybox_image: str) -> None:
     one, two = pair()
     three = containers.run(busybox_image, SLEEP, ipc="container:two")
@@ -116,6 +126,7 @@ def test_what_was_asked_for_takes_its_place(pair: Any, option: dict[str, Any]) -
         "umount /dev/shm; rmdir /dev/shm; mkfifo /dev/shm",
     ],
 )
+@pytest.mark.usefixtures("maps_ids")
 def test_something_else_in_its_place(engine: Engine, containers: Containers, busybox_image: str, script: str) -> None:
     """A container with rights over its mounts gives nothing away but its memory."""
     one = containers.run(busybox_image, SLEEP, name="one", ipc="shareable", cap_add=["SYS_ADMIN"], userns="host")
@@ -125,6 +136,7 @@ def test_something_else_in_its_place(engine: Engine, containers: Containers, bus
     assert engine.run(busybox_image, ["echo", "served"]).stdout == "served\n"
 
 
+@pytest.mark.usefixtures("maps_ids")
 def test_devices_in_its_place_do_not_work(containers: Containers, busybox_image: str) -> None:
     """The other one's /dev is a tmpfs too."""
     one = containers.run(busybox_image, SLEEP, name="one", ipc="shareable", cap_add=["SYS_ADMIN"], userns="host")
@@ -159,6 +171,7 @@ def kill_monitor(box: Engine) -> None:
     wait_until(lambda: not box.containers.monitor.alive)
 
 
+@pytest.mark.usefixtures("maps_ids")
 @pytest.mark.usefixtures("orphans")
 def test_after_another_monitor_has_taken_over(
     engine: Engine, pair: Any, containers: Containers, busybox_image: str
@@ -171,6 +184,7 @@ def test_after_another_monitor_has_taken_over(
         assert says(each, "cat /dev/shm/file; stat -c %u /dev/shm/file") == "three\n5\n"
 
 
+@pytest.mark.usefixtures("maps_ids")
 @pytest.mark.usefixtures("orphans")
 @pytest.mark.parametrize("killed", [False, True], ids=["one monitor", "another monitor"])
 def test_with_the_other_one_s_ids_of_that_moment(engine: Engine, pair: Any, killed: bool) -> None:
@@ -192,6 +206,7 @@ def test_with_the_other_one_s_ids_of_that_moment(engine: Engine, pair: Any, kill
     assert says(two, "stat -c %u:%n /dev/shm/*") == "5:/dev/shm/file\n"
 
 
+@pytest.mark.usefixtures("maps_ids")
 def test_it_is_explained_and_fails(containers: Containers, pair: Any, busybox_image: str) -> None:
     one, two = pair()
     (row,) = (row for row in two.trace("start") if row.what.startswith("share the memory"))
