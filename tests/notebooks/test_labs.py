@@ -19,7 +19,7 @@ from sources import SOURCES
 
 from kernelbox.linux import cgroups
 
-LESSONS = ["01_namespaces", "02_cgroups", "03_layers"]
+LESSONS = ["01_namespaces", "02_cgroups", "03_layers", "04_images"]
 
 WRONG = {
     "01_namespaces": [
@@ -55,6 +55,14 @@ WRONG = {
         ("check_3(lambda layers: layers[0])", "Not yet: of [{'a': 'top'}"),
         ("check_3(lambda layers: dict(pair for each in layers for pair in each.items()))", "Not yet: of "),
         ("check_3(lambda layers: layers.seen)", "Not yet: the function raised AttributeError("),
+    ],
+    "04_images": [
+        ("check_1(lambda content: hashlib.sha256(content).hexdigest())", "Not yet: of b'' the digest is sha256:e3b0c4"),
+        ("check_1(lambda content: content.digest)", "Not yet: the function raised AttributeError("),
+        ("check_2('.wh.old')", "Not yet: it has to lie where the file is"),
+        ("check_2('etc/old')", "Not yet: old is a file like any other."),
+        ("check_3(lambda diff_ids: diff_ids)", "Not yet: with 2 of them the last chain id is sha256:"),
+        ("check_3(lambda diff_ids: diff_ids[3])", "Not yet: the function raised IndexError("),
     ],
 }
 """Answers that students give, and how the verdict on each begins."""
