@@ -214,7 +214,7 @@ def each_says_what_is_missing(outputs: list[str]) -> None:
 @pytest.mark.root
 def test_the_levels_show_what_their_text_says(here: Callable[[str], Shown]) -> None:
     """As root: an ordinary user sees the same, by the test above."""
-    names, layers = ("".join(here(lesson).values()) for lesson in ("01_namespaces", "03_layers"))
+    names, layers, images = ("".join(here(lesson).values()) for lesson in ("01_namespaces", "03_layers", "04_images"))
     for line in (
         *("in here I am on box", "the machine is called box: False", "PermissionError: [Errno 1]"),
         *("lo is up:   True", "in here: True", "out here: False", "my number in here: 1"),
@@ -229,6 +229,12 @@ def test_the_levels_show_what_their_text_says(here: Callable[[str], Shown]) -> N
         *("outside mount an overlay of ", "inside  enter the root file system: "),
     ):
         assert line in layers
+    for line in (
+        *("the same blob:  False\nthe same layer: True\n", "digest of the configuration: True\nlayers: 2 "),
+        *("greeting: Hello from the top\netc/old:  False\n", "layers: 2 1 2\nkept:   3\nthe lowest is one: True\n"),
+        *("lab/hand:1 True\n", "it is the base:    True\n", "it is the same: True\n", "there: False\n"),
+    ):
+        assert line in images
 
 
 @pytest.mark.kernel
