@@ -99,13 +99,11 @@ def _write_nothing(target: int) -> None:
 
 
 def _owners(container: Container, upper: Descriptor) -> Owners:
-    """Whose the files are on the disk: those of the container's root, where the ids of its files are not mapped."""
-    config = container.folder.config()
+    """Whose the files are on the disk: those of the container's root, where the ids of its files are not mapped. One
+    that was never started has no configuration yet, though files may have been put into it."""
     if container.box.opened().rootless:
         return Owners(one=True)
-    owner = os.fstat(upper.fileno()).st_uid
-    linux = config.linux
-    if linux is None or owner == 0:
+    if os.fstat(upper.fileno()).st_uid == 0 or (linux := container.folder.config().linux) is None:
         return NATURAL
     return Owners(_ranges(linux.uid_mappings), _ranges(linux.gid_mappings))
 

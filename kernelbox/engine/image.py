@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,9 @@ from kernelbox.oci.runtime_spec import Config, Mount
 from kernelbox.runtime.encoder import NONE
 
 if TYPE_CHECKING:
-    from kernelbox.engine.image_inspect import HistoryStep
+    from kernelbox.engine.image_inspect import HistoryList
     from kernelbox.engine.images import Images
+    from kernelbox.engine.layer_picture import LayerPicture
     from kernelbox.oci.image_document import ImageDocument
     from kernelbox.store.image_rows import ImageRecord
 
@@ -120,24 +121,34 @@ class Image:
 
         return image_inspect.attrs(self)
 
-    def history(self) -> Sequence[HistoryStep]:
+    def history(self) -> HistoryList:
         """How it was made, the latest step first. Raises NotSupported for what no store has."""
-        return self._known.images.history(self.id)
+        return self.known.images.history(self.id)
 
     def tag(self, name: str) -> None:
         """Gives it one more name. Raises InvalidOption, NotSupported for what no store has."""
-        self._known.images.tag(self.id, name)
+        self.known.images.tag(self.id, name)
 
     def save(self, output: IO[bytes] | str | Path) -> None:
         """Writes it to an archive that Docker and others read; see Images.save."""
-        self._known.images.save(self.tags or [self.id], output)
+        self.known.images.save(self.tags or [self.id], output)
 
     def remove(self, *, force: bool = False) -> None:
         """With all its names; see Images.remove."""
-        self._known.images.remove(self.id, force=force)
+        self.known.images.remove(self.id, force=force)
+
+    def picture(self) -> LayerPicture:
+        """Its layers, and which other images of the store have them, drawn in a notebook. Raises NotSupported for what
+        no store has."""
+        from kernelbox.engine.layer_picture import picture
+
+        own = set(self.layers)
+        others = (each for each in self.known.images.list() if each.id != self.id and own & set(each.layers))
+        return picture([self, *others])
 
     @property
-    def _known(self) -> Stored:
+    def known(self) -> Stored:
+        """What the store knows of it. Raises NotSupported for what no store has."""
         if self.stored is None:
             raise NotSupported(
                 f"the image {self.name} is not in the store", hint="kernelbox images lists those that are"

@@ -13,9 +13,11 @@ from kernelbox.oci.platform import of_machine
 from kernelbox.oci.value import frozen
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kernelbox.engine.image import Image
 
-__all__ = ["HistoryStep", "attrs", "history"]
+__all__ = ["HistoryList", "HistoryStep", "attrs", "history"]
 
 _BEGINNING = "0001-01-01T00:00:00Z"
 """What Docker writes for a moment that nobody knows."""
@@ -32,6 +34,16 @@ class HistoryStep:
     Tags: tuple[str, ...] | None
     Size: int
     Comment: str
+
+
+class HistoryList(list[HistoryStep]):
+    """The steps of an image, the latest first."""
+
+    def frame(self) -> pd.DataFrame:
+        """A DataFrame with a row for each step."""
+        from kernelbox.metrics.frame import history_frame
+
+        return history_frame(self)
 
 
 def attrs(image: Image) -> dict[str, Any]:
@@ -58,7 +70,7 @@ def attrs(image: Image) -> dict[str, Any]:
     }
 
 
-def history(document: ImageDocument, sizes: Mapping[Digest, int], tags: Sequence[str]) -> list[HistoryStep]:
+def history(document: ImageDocument, sizes: Mapping[Digest, int], tags: Sequence[str]) -> HistoryList:
     """`sizes` are those of the layers, by diff_id. Layers of which no step tells are listed too, below all others."""
     steps = list(document.steps)
     if not any(diff_id for _, diff_id in steps):
@@ -75,7 +87,7 @@ def history(document: ImageDocument, sizes: Mapping[Digest, int], tags: Sequence
         found[-1] = HistoryStep(
             str(document.digest), last.Created, last.CreatedBy, tuple(tags) or None, last.Size, last.Comment
         )
-    return found[::-1]
+    return HistoryList(found[::-1])
 
 
 def _step(created: str, created_by: str, comment: str, size: int) -> HistoryStep:

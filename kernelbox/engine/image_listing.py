@@ -10,7 +10,10 @@ from kernelbox.engine.status import ago
 from kernelbox.oci.units import format_size
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kernelbox.engine.image import Image
+    from kernelbox.engine.layer_picture import LayerPicture
 
 __all__ = ["ImageList"]
 
@@ -28,6 +31,18 @@ class ImageList(list["Image"]):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": str(self), "text/html": html_of(self._rows(), _HEAD)}
+
+    def picture(self) -> LayerPicture:
+        """Which of them share which layers. Raises NotSupported for images that no store has."""
+        from kernelbox.engine.layer_picture import picture
+
+        return picture(self)
+
+    def frame(self) -> pd.DataFrame:
+        """A DataFrame with a row for each name; `size_bytes` are those of the layers on this disk."""
+        from kernelbox.metrics.frame import images_frame
+
+        return images_frame(self)
 
     def _rows(self) -> list[tuple[str, ...]]:
         now = time.time()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
     from kernelbox.engine.image_files import Source
     from kernelbox.engine.image_filters import Filters
-    from kernelbox.engine.image_inspect import HistoryStep
+    from kernelbox.engine.image_inspect import HistoryList
     from kernelbox.engine.image_listing import ImageList
     from kernelbox.engine.image_moves import Fetched, Sent
     from kernelbox.engine.options import RunOptions
@@ -192,7 +192,7 @@ class Images:
         done = self.store.remove(image, force=force)
         return self._told(done.untagged, done.deleted, done.layers)
 
-    def history(self, image: str) -> Sequence[HistoryStep]:
+    def history(self, image: str) -> HistoryList:
         """How it was made, the latest step first. Raises ImageNotFound."""
         from kernelbox.engine import image_inspect
 

@@ -52,6 +52,39 @@ def rows_frame(rows: Iterable[Mapping[str, object]], first: Mapping[str, str] | 
     return frame
 
 
+IMAGE_COLUMNS: dict[str, str] = {
+    "name": "str",
+    "id": "str",
+    "created": "datetime64[ns, UTC]",
+    "size_bytes": "int64",
+    "platform": "str",
+    "layers": "int64",
+}
+
+
+def images_frame(images: Iterable[Any]) -> pd.DataFrame:
+    """One row for each name of an image, with IMAGE_COLUMNS."""
+    rows = [
+        (name, each.id, each.created_at, each.size, each.platform, len(each.layers))
+        for each in images
+        for name in each.tags or ("<none>",)
+    ]
+    columns = enumerate(IMAGE_COLUMNS.items())
+    frame = pd.DataFrame({name: _typed([row[at] for row in rows], kind) for at, (name, kind) in columns})
+    frame.attrs["units"] = {"size_bytes": "bytes"}
+    return frame
+
+
+def history_frame(steps: Iterable[Any]) -> pd.DataFrame:
+    """One row for each step of how an image was made; `created` is the beginning of 1970 where nobody knows."""
+    rows = [(step.Created, step.CreatedBy, step.Size, step.Comment) for step in steps]
+    kinds = {"created": "datetime64[ns, UTC]", "created_by": "str", "size_bytes": "int64", "comment": "str"}
+    columns = enumerate(kinds.items())
+    frame = pd.DataFrame({name: _typed([row[at] for row in rows], kind) for at, (name, kind) in columns})
+    frame.attrs["units"] = {"size_bytes": "bytes"}
+    return frame
+
+
 def _typed(values: list[Any], kind: str) -> pd.Series[Any]:
     if kind.startswith("datetime"):
         nanoseconds = pd.Series([round(value * 1e9) for value in values], dtype="int64")

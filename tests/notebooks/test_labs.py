@@ -19,7 +19,7 @@ from sources import SOURCES
 
 from kernelbox.linux import cgroups
 
-LESSONS = ["01_namespaces", "02_cgroups", "03_layers"]
+LESSONS = ["01_namespaces", "02_cgroups", "03_layers", "04_images"]
 
 WRONG = {
     "01_namespaces": [
@@ -55,6 +55,14 @@ WRONG = {
         ("check_3(lambda layers: layers[0])", "Not yet: of [{'a': 'top'}"),
         ("check_3(lambda layers: dict(pair for each in layers for pair in each.items()))", "Not yet: of "),
         ("check_3(lambda layers: layers.seen)", "Not yet: the function raised AttributeError("),
+    ],
+    "04_images": [
+        ("check_1(lambda content: hashlib.sha256(content).hexdigest())", "Not yet: of b'' the digest is sha256:e3b0c4"),
+        ("check_1(lambda content: content.digest)", "Not yet: the function raised AttributeError("),
+        ("check_2('.wh.old')", "Not yet: it has to lie where the file is"),
+        ("check_2('etc/old')", "Not yet: old is a file like any other."),
+        ("check_3(lambda diff_ids: diff_ids)", "Not yet: with 2 of them the last chain id is sha256:"),
+        ("check_3(lambda diff_ids: diff_ids[3])", "Not yet: the function raised IndexError("),
     ],
 }
 """Answers that students give, and how the verdict on each begins."""
@@ -206,7 +214,7 @@ def each_says_what_is_missing(outputs: list[str]) -> None:
 @pytest.mark.root
 def test_the_levels_show_what_their_text_says(here: Callable[[str], Shown]) -> None:
     """As root: an ordinary user sees the same, by the test above."""
-    names, layers = ("".join(here(lesson).values()) for lesson in ("01_namespaces", "03_layers"))
+    names, layers, images = ("".join(here(lesson).values()) for lesson in ("01_namespaces", "03_layers", "04_images"))
     for line in (
         *("in here I am on box", "the machine is called box: False", "PermissionError: [Errno 1]"),
         *("lo is up:   True", "in here: True", "out here: False", "my number in here: 1"),
@@ -221,6 +229,12 @@ def test_the_levels_show_what_their_text_says(here: Callable[[str], Shown]) -> N
         *("outside mount an overlay of ", "inside  enter the root file system: "),
     ):
         assert line in layers
+    for line in (
+        *("the same blob:  False\nthe same layer: True\n", "digest of the configuration: True\nlayers: 2 "),
+        *("greeting: Hello from the top\netc/old:  False\n", "layers: 2 1 2\nkept:   3\nthe lowest is one: True\n"),
+        *("lab/hand:1 True\n", "it is the base:    True\n", "it is the same: True\n", "there: False\n"),
+    ):
+        assert line in images
 
 
 @pytest.mark.kernel
