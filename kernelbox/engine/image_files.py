@@ -7,7 +7,7 @@ import io
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from kernelbox.errors import InvalidContent, InvalidOption, KernelError
 from kernelbox.oci import media_types as types
 from kernelbox.oci import moments, reference
 from kernelbox.oci.digest import Digest
+from kernelbox.oci.manifest import Manifest
 from kernelbox.oci.platform import Platform, of_machine
 from kernelbox.oci.reference import Reference
 from kernelbox.store import archive_members, image_archive
@@ -46,7 +47,13 @@ def load(box: Engine, source: Source, platform: str | Platform | None) -> list[I
         found = image_archive.images_in(members, wanted, own_platform())
         if not found:
             raise InvalidContent("there is no image in this archive")
-        return [install(box, each.manifest, list(each.names), action="load") for each in found]
+        return [install(box, each.manifest, _true(each.names, each.manifest), action="load") for each in found]
+
+
+def _true(names: Iterable[Reference], image: Manifest) -> list[Reference]:
+    """Tags are whatever an archive says; a name with a digest stays only where that is the digest."""
+    tagged = [each.with_tag(each.tag) for each in names if each.tag]
+    return [*tagged, *(each for each in names if not each.tag and each.digest == image.digest)]
 
 
 def save(box: Engine, names: Sequence[str], output: IO[bytes] | str | Path) -> None:

@@ -28,6 +28,7 @@ from kernelbox.store.layer_forms import best_form, tree_form
 from kernelbox.store.layer_pipe import LayerSource
 from kernelbox.store.layer_work import Owners
 from kernelbox.store.layers import TREE, Layer, LayerForm, Layers
+from kernelbox.store.trust_rows import Vouched
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
@@ -75,6 +76,7 @@ def install(
     indexes: Iterable[Index] = (),
     action: str = "",
     progress: Progress | None = None,
+    vouched: Sequence[Vouched] = (),
 ) -> ImageRecord:
     """An image of the store, all of whose content is there and kept by a lease of the caller's. Raises InvalidContent
     where it is not what it says, BlobNotFound, StoreError, KernelError; then there is no such image."""
@@ -90,7 +92,7 @@ def install(
         with ThreadPoolExecutor(min(_MOST_AT_ONCE, os.cpu_count() or 1), "kernelbox-layer") as pool:
             parents = (None, *chain[:-1])
             layers = list(pool.map(make, chain, document.diff_ids, parents, manifest.layers))
-        return store.add_image(document, manifest, layers, names, indexes=indexes, action=action)
+        return store.add_image(document, manifest, layers, names, indexes=indexes, action=action, vouched=vouched)
 
 
 def _layer(

@@ -24,6 +24,7 @@ from kernelbox.registry.client import Client
 from kernelbox.registry.progress import Listener, Progress, nobody
 from kernelbox.store.image_rows import ImageRecord
 from kernelbox.store.image_store import ImageStore
+from kernelbox.store.trust_rows import Vouched
 
 if TYPE_CHECKING:
     from kernelbox.engine.engine import Engine
@@ -64,7 +65,8 @@ def fetch(
     """The image is in the store, and called so, when this returns. `verify` is the file of a public key whose owner has
     to have signed it, whatever else the policy asks. Raises ImageNotFound, UntrustedImage, InvalidContent,
     Unauthorized, RegistryError, StoreError."""
-    check = trust.checked(client, name, verify)
+    vouched: list[Vouched] = []
+    check = trust.checked(client, name, verify, vouched.append)
     box.opened()
     store = box.images.store
     before = _known(store, name)
@@ -83,6 +85,7 @@ def fetch(
             indexes=indexes,
             action="pull",
             progress=functools.partial(_unpacking, progress),
+            vouched=vouched,
         )
     return Fetched(record, name, pulled.first.digest, before is None or before.id != record.id)
 

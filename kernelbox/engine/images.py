@@ -89,17 +89,25 @@ class Images:
 
     def obtain(self, name: str, options: RunOptions) -> Image:
         """For a container: the image, which is fetched from its registry as `options.pull` says ("missing": where the
-        store has none by that name). Raises ImageNotFound, and as `pull`."""
+        store has none by that name). Raises ImageNotFound, UntrustedImage, and as `pull`."""
         policy = options.pull or os.environ.get("KERNELBOX_PULL") or "missing"
         if policy == "always" and not _is_own(name):
             self._pull_for(name, options.platform)
         try:
-            return self.get(name, options.platform)
+            return self._to_run(name, options.platform)
         except ImageNotFound:
             if policy != "missing" or not _is_name(name):
                 raise
         self._pull_for(name, options.platform)
-        return self.get(name, options.platform)
+        return self._to_run(name, options.platform)
+
+    def _to_run(self, name: str, platform: Platform | None) -> Image:
+        found = self.get(name, platform)
+        if found.digest:
+            from kernelbox.engine import trust
+
+            trust.check_start(self.store, found, name)
+        return found
 
     def pull(
         self,

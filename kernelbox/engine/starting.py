@@ -78,6 +78,10 @@ def start(
     Raises as `Engine.run` does; the container is then as it was, and its record says why."""
     opened = box.opened()
     options = options_of(record)
+    if record.image_digest:
+        from kernelbox.engine import trust
+
+        trust.check_start(box.images.store, box.images.of(record), record.image)
     with contextlib.ExitStack() as undo:
         beside = find(box, options)
         fill_kept(box, record)

@@ -20,11 +20,12 @@ from kernelbox.oci import media_types, reference
 from kernelbox.oci.descriptor import Descriptor
 from kernelbox.oci.manifest import Manifest
 from kernelbox.oci.reference import Reference
+from kernelbox.oci.value import frozen
 from kernelbox.registry import signing
 from kernelbox.registry.client import Client
 from kernelbox.registry.signing import Payload
 
-__all__ = ["ARTIFACT", "MOST", "PAYLOAD", "SIGNATURE", "push_signature", "verified"]
+__all__ = ["ARTIFACT", "MOST", "PAYLOAD", "SIGNATURE", "Signed", "push_signature", "verified"]
 
 ARTIFACT = "application/vnd.dev.cosign.artifact.sig.v1+json"
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -58,7 +59,15 @@ def push_signature(client: Client, found: Reference, image: Descriptor, key: ec.
     client.push_manifest(found.with_digest(made.digest), made.raw, made.media_type)
 
 
-def verified(client: Client, found: Reference, image: Descriptor, keys: Sequence[ec.EllipticCurvePublicKey]) -> Payload:
+@frozen
+class Signed:
+    """What was signed, and with which of the keys that were asked about, counted from 0."""
+
+    payload: Payload
+    key: int
+
+
+def verified(client: Client, found: Reference, image: Descriptor, keys: Sequence[ec.EllipticCurvePublicKey]) -> Signed:
     """What somebody who has one of `keys` has signed: that `image` is `found`. Raises UntrustedImage where nobody has,
     Unauthorized, RegistryError."""
     reason, looked_at = "", 0
@@ -66,7 +75,8 @@ def verified(client: Client, found: Reference, image: Descriptor, keys: Sequence
         looked_at += 1
         try:
             raw = _read(client, found, layer)
-            if not any(signing.is_by(key, raw, layer.annotations[SIGNATURE]) for key in keys):
+            by = [number for number, key in enumerate(keys) if signing.is_by(key, raw, layer.annotations[SIGNATURE])]
+            if not by:
                 continue
             payload = signing.parse(raw)
         except (InvalidContent, BlobNotFound) as error:
@@ -74,7 +84,7 @@ def verified(client: Client, found: Reference, image: Descriptor, keys: Sequence
             continue
         reason = _mismatch(payload, found, image)
         if not reason:
-            return payload
+            return Signed(payload, by[0])
     what = f"{found.familiar} ({image.digest})"
     if not looked_at:
         raise UntrustedImage(f"{what} is not signed", hint=_HINT)

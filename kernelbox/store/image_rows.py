@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from kernelbox.errors import ImageNotFound
 from kernelbox.oci.digest import Digest
 from kernelbox.oci.value import frozen
+from kernelbox.store import trust_rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -146,6 +147,7 @@ def delete(cursor: sqlite3.Cursor, identity: str) -> bool:
         cursor.execute("UPDATE images SET status = ? WHERE id = ?", (FORGOTTEN, identity))
         return False
     cursor.execute("DELETE FROM images WHERE id = ?", (identity,))
+    trust_rows.forget(cursor, identity)
     release(cursor, identity)
     return True
 

@@ -22,6 +22,7 @@ from kernelbox.oci.image_document import ImageDocument
 from kernelbox.oci.manifest import Index, Manifest
 from kernelbox.oci.reference import Reference
 from kernelbox.store import image_rows as rows
+from kernelbox.store import trust_rows
 from kernelbox.store.blobs import Blobs
 from kernelbox.store.image_garbage import Collected, DiskUsage, Garbage
 from kernelbox.store.image_holds import Holds
@@ -31,6 +32,7 @@ from kernelbox.store.layers import Layer, Layers
 from kernelbox.store.leases import Lease, Leases
 from kernelbox.store.paths import StorePaths
 from kernelbox.store.state import StateFile
+from kernelbox.store.trust_rows import Vouched
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,10 +68,12 @@ class ImageStore:
         indexes: Iterable[Index] = (),
         whole: bool = True,
         action: str = "",
+        vouched: Iterable[Vouched] = (),
     ) -> ImageRecord:
         """The image, or the one that there is, which now has these names besides its own; whoever had them has lost
         them. `layers` are those of its diff_ids, the lowest first; `indexes` lead to `described` and are kept with it.
-        Without `whole` its layers need not be here as they were moved. `action` is noted as an event ("pull").
+        Without `whole` its layers need not be here as they were moved. `action` is noted as an event ("pull"). Who
+        has `vouched` for it is kept.
 
         Raises BlobNotFound where something that it needs is not here, or not any more; StoreError."""
         chain = image_document.chain_ids(document.diff_ids)
@@ -93,6 +97,7 @@ class ImageStore:
             with self._state.transaction() as cursor:
                 self._check_there([*documents, *(digest for digest, _ in moved if whole)], chain)
                 rows.put(cursor, record)
+                trust_rows.put(cursor, record.id, vouched)
                 rows.use_blobs(cursor, record.id, [(digest, len(raw)) for digest, raw in documents.items()])
                 rows.use_blobs(cursor, record.id, moved)
                 rows.use_layers(cursor, record.id, [LayerUse(each.chain_id, each.size) for each in layers])
@@ -135,6 +140,11 @@ class ImageStore:
             return []
         with self._state.reading() as cursor:
             return rows.every(cursor)
+
+    def vouched(self, identity: str) -> frozenset[Vouched]:
+        """Who has vouched for the image of this whole id when it was pulled."""
+        with self._state.reading() as cursor:
+            return trust_rows.of(cursor, identity)
 
     def layers_of(self, image: ImageRecord) -> list[Layer]:
         """The lowest first. Raises BlobNotFound, StoreError."""

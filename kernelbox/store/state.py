@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelbox.errors import ContainerNotFound, InvalidOption, NameInUse, StoreError
-from kernelbox.store import image_rows, volume_rows
+from kernelbox.store import image_rows, trust_rows, volume_rows
 from kernelbox.store.container_record import ContainerRecord
 from kernelbox.store.volume_rows import VolumeUse
 
@@ -49,7 +49,7 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_time ON events (time);
 """
-_STEPS = (_CONTAINERS, volume_rows.SCHEMA, image_rows.SCHEMA)
+_STEPS = (_CONTAINERS, volume_rows.SCHEMA, image_rows.SCHEMA, trust_rows.SCHEMA)
 """What each version has added to the one before."""
 VERSION = len(_STEPS)
 

@@ -108,7 +108,7 @@ def test_the_right_key(lab: Lab) -> None:
     assert isinstance(made, Manifest)
     assert made.subject == lab.image
     assert [each.media_type for each in made.layers] == [signatures.PAYLOAD]
-    payload = signatures.verified(lab.client, reference.parse(lab.name), lab.image, [keys.public(lab.public)])
+    payload = signatures.verified(lab.client, reference.parse(lab.name), lab.image, [keys.public(lab.public)]).payload
     assert payload == Payload(reference.parse(lab.name).name, lab.image.digest)
 
 
