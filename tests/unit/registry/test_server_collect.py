@@ -126,19 +126,25 @@ def test_content_whose_owner_was_never_written_down(reg: Running, storage: Stora
     assert not storage.blobs.has(stray)
 
 
+MOST_PUSHES = 2000
+"""Of which twenty must be taken."""
+
+
 def test_pushes_go_on_whole_while_everything_unneeded_is_collected(reg: Running, storage: Storage) -> None:
     # The blobs are new, so that they are kept for a moment; without that moment a push is refused, and never broken.
     ended = threading.Event()
     collected: list[Collected] = []
 
     def collecting() -> None:
-        while not ended.is_set():
+        while not ended.wait(0.005):  # without a breath between there may be no push that is taken
             collected.append(collect(storage, kept_s=0, untagged=True))
 
     thread = threading.Thread(target=collecting)
     thread.start()
     try:
-        done = sum(_push(reg, number) for number in range(40))
+        done, numbers = 0, iter(range(MOST_PUSHES))
+        while done < 20:
+            done += _push(reg, next(numbers))
     finally:
         ended.set()
         thread.join()
